@@ -1,0 +1,36 @@
+"""A Trainium system in software: values, time, energy and money of kernels, on any laptop."""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "run": "trnlab.studies.run",
+    "activate": "trnlab.nki.names",
+    "chip": "trnlab.machine.catalogue",
+    "CHIPS": "trnlab.machine.catalogue",
+    "Trace": "trnlab.trace",
+    "last_trace": "trnlab.nki.jit",
+    "NotModelled": "trnlab.errors",
+    "TrnlabError": "trnlab.errors",
+    "Violations": "trnlab.errors",
+}
+__all__ = ["CHIPS", "NotModelled", "Trace", "TrnlabError", "Violations", "activate", "chip",
+           "last_trace", "run"]  # fmt: skip
+
+if TYPE_CHECKING:
+    from trnlab.errors import NotModelled, TrnlabError, Violations
+    from trnlab.machine.catalogue import CHIPS, chip
+    from trnlab.nki.jit import last_trace
+    from trnlab.nki.names import activate
+    from trnlab.studies.run import run
+    from trnlab.trace import Trace
+
+
+def __getattr__(name: str) -> Any:
+    """Imports public names when they are first used, so that `import trnlab` stays quick."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'trnlab' has no attribute '{name}'")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(_WHERE[name]), name)

@@ -1,0 +1,126 @@
+"""Instructions of the scalar engine that evaluate a function from its table."""
+
+import enum
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from trnlab import formats
+from trnlab.isa.instruction import Instruction, Rule, column, same_rows
+from trnlab.isa.ops import Activation, Op
+from trnlab.isa.tile import Tile
+from trnlab.machine.chip import Core
+
+
+class ReduceCmd(enum.Enum):
+    """What an instruction does with the reduction registers of its engine."""
+
+    idle = 0
+    reset = 1
+    reduce = 2
+    reset_reduce = 3
+    load_reduce = 4
+
+
+class Activate(Instruction, engines=("scalar",), page="nki.isa.activation"):
+    """dst = op(data * scale + bias), and on request the sum over the free dimension.
+
+    ``scale`` is one number or fp32 [P, 1]; ``bias`` is [P, 1]. With a ``reduce_cmd`` the 128 fp32
+    registers of the engine are reset or accumulated; ``reduce_res`` [P, 1] reads them out.
+    """
+
+    dst: Tile
+    op: Activation
+    data: Tile
+    bias: Tile | float | None = None
+    scale: Tile | float = 1.0
+    reduce_op: Op | None = None
+    reduce_res: Tile | None = None
+    reduce_cmd: ReduceCmd = ReduceCmd.idle
+
+    writes = ("dst", "reduce_res")
+    accumulator = "scalar"
+
+    def rules(self, core: Core) -> Iterator[Rule]:
+        yield (
+            "dst and data span the same partitions, with equally long rows",
+            same_rows(self.dst, self.data),
+        )
+        rows = self.data.partitions
+        for name, tile in (("scale", self.scale), ("bias", self.bias)):
+            if isinstance(tile, Tile):
+                fits = tile.partitions == rows and tile.free == 1
+                yield f"{name} has shape [{rows}, 1]", fits
+        if isinstance(self.scale, Tile):
+            yield "scale is float32", formats.name(self.scale.dtype) == "float32"
+        if self.reduce_op is not None:
+            yield "reduce_op is add", self.reduce_op.name == "add"
+        if self.reduce_res is not None:
+            fits = self.reduce_res.partitions == rows and self.reduce_res.free == 1
+            yield f"reduce_res has shape [{rows}, 1]", fits
+            yield "reduce_res comes with reduce_op", self.reduce_op is not None
+
+    def overhead(self, core: Core) -> float:
+        lookup = core.timing.function if self.op.table else 0.0
+        return lookup + (64 / core.engine("scalar").hz if self.reduce_res is not None else 0.0)
+
+    def value(self, data: np.ndarray, *rest: np.ndarray, registers: np.ndarray) -> Any:
+        given = iter(rest)
+        bias = next(given) if isinstance(self.bias, Tile) else self.bias
+        scale = next(given) if isinstance(self.scale, Tile) else self.scale
+        out = self.op.value(_scaled(data, scale, bias))
+        if self.reduce_op is None:
+            return out
+        total = out.reshape(out.shape[0], -1).sum(axis=1, dtype=np.float32)
+        accumulate(registers[: len(total)], total, self.reduce_cmd, self.reduce_op)
+        return (out, registers[: len(total)].copy()) if self.reduce_res is not None else out
+
+
+class ActivationReduce(Instruction, engines=("scalar",), page="nki.isa.activation_reduce"):
+    """dst = op(data * scale + bias), and reduce_res = its sum over the free dimension."""
+
+    dst: Tile
+    op: Activation
+    data: Tile
+    reduce_op: Op
+    reduce_res: Tile
+    bias: Tile | float | None = None
+    scale: Tile | float = 1.0
+
+    writes = ("dst", "reduce_res")
+
+    def rules(self, core: Core) -> Iterator[Rule]:
+        yield from self._activate.rules(core)
+
+    @property
+    def _activate(self) -> Activate:
+        return Activate(
+            self.dst, self.op, self.data, self.bias, self.scale, self.reduce_op, self.reduce_res,
+            ReduceCmd.reset_reduce,
+        )
+
+    def overhead(self, core: Core) -> float:
+        return self._activate.overhead(core)
+
+    def value(self, data: np.ndarray, *rest: np.ndarray) -> Any:
+        registers = np.zeros(data.shape[0], np.float32)
+        return self._activate.value(data, *rest, registers=registers)
+
+
+def accumulate(registers: np.ndarray, values: np.ndarray, cmd: ReduceCmd, op: Op) -> None:
+    """Brings the reduction registers of an engine up to date, in place."""
+    if cmd in (ReduceCmd.reset, ReduceCmd.reset_reduce):
+        registers[:] = op.identity
+    if cmd in (ReduceCmd.reduce, ReduceCmd.reset_reduce, ReduceCmd.load_reduce):
+        registers[:] = op.value(registers, values)
+
+
+def _scaled(data: np.ndarray, scale: Any, bias: Any) -> np.ndarray:
+    if not isinstance(scale, np.ndarray) and scale == 1.0:
+        out = data
+    else:
+        out = data * (column(scale, data) if isinstance(scale, np.ndarray) else np.float32(scale))
+    if bias is None:
+        return out
+    return out + (column(bias, data) if isinstance(bias, np.ndarray) else np.float32(bias))

@@ -1,0 +1,179 @@
+"""Transfers: what the DMA engines do between HBM and on-chip memory."""
+
+import enum
+from collections.abc import Iterator
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from trnlab import formats
+from trnlab.isa.instruction import Instruction, Queue, Rule, in_psum, in_sbuf
+from trnlab.isa.tile import Tile
+from trnlab.machine.chip import Core
+
+
+class DgeMode(enum.Enum):
+    """Who writes the descriptors of a transfer."""
+
+    unknown = 0
+    swdge = 1
+    hwdge = 2
+    none = 3
+
+
+class OobMode(enum.Enum):
+    """What a transfer does with an index outside its tensor."""
+
+    error = 0
+    skip = 1
+
+
+class Transfer(Instruction):
+    """A DMA instruction: triggered on a queue, moved by the DMA engines as packets."""
+
+    @property
+    def queue(self) -> str:
+        """The queue that triggers it: GpSimd when it writes the descriptors, else Sync."""
+        if getattr(self, "dge_mode", None) is DgeMode.swdge:
+            return "gpsimd"
+        chosen = getattr(self, "engine", Queue.unknown)
+        return "sync" if chosen in (Queue.unknown, Queue.dma) else chosen.value
+
+    def _shared_rules(self, core: Core) -> Iterator[Rule]:
+        for name, tile in self.tiles().items():
+            if tile.layout.on_chip:
+                height = tile.start_partition + tile.partitions
+                yield f"{name} spans at most {core.lanes} partitions", height <= core.lanes
+
+    def operations(self) -> float:
+        return 0.0
+
+    def share(self, core: Core) -> float:
+        """The part of the copy rate that this kind of transfer reaches."""
+        return 1.0
+
+    def sides(self) -> tuple[Tile, ...]:
+        """The tiles between which bytes move."""
+        return tuple(self.tiles().values())
+
+    def packets(self, core: Core) -> tuple[int, float]:
+        """Packets in all, and bytes in each: contiguous runs, cut at the largest packet."""
+        runs, length = max((t.layout.runs for t in self.sides()), key=lambda r: r[0])
+        bytes_each = length * self.sides()[0].itemsize
+        cuts = ceil(bytes_each / core.dma.packet_max)
+        return runs * cuts, bytes_each / cuts
+
+    def lanes(self, core: Core) -> int:
+        """DMA engines used: each serves 8 partitions of the on-chip side."""
+        heights = [t.partitions for t in self.sides() if t.layout.on_chip]
+        if not heights:
+            return min(core.dma.engines, self.packets(core)[0])
+        return min(core.dma.engines, ceil(max(heights) / (core.lanes / core.dma.engines)))
+
+
+class DmaCopy(Transfer, engines=("dma",), page="nki.isa.dma_copy"):
+    """dst = src between HBM and SBUF in any direction, cast through fp32 when dtypes differ."""
+
+    dst: Tile
+    src: Tile
+    priority: int | None = None
+    oob_mode: OobMode = OobMode.error
+    dge_mode: DgeMode = DgeMode.unknown
+    engine: Queue = Queue.unknown
+
+    def rules(self, core: Core) -> Iterator[Rule]:
+        yield "dst and src have equally many elements", self.dst.size == self.src.size
+        yield "src is not in PSUM: DMA cannot reach it", not in_psum(self.src)
+        yield "dst is not in PSUM: DMA cannot reach it", not in_psum(self.dst)
+        if self.dge_mode is DgeMode.hwdge:
+            able = "hardware_dge" in core.can
+            yield "hardware descriptors need a core that writes them", able
+            same = self.dst.dtype == self.src.dtype
+            yield "hardware descriptors move bytes: dst and src have one dtype", same
+        legal = (Queue.unknown, Queue.scalar, Queue.sync, Queue.gpsimd, Queue.dma)
+        yield "transfers are triggered on scalar, sync or gpsimd", self.engine in legal
+
+    @property
+    def keeps_bits(self) -> bool:
+        return self.dst.dtype == self.src.dtype
+
+    def value(self, src: np.ndarray) -> np.ndarray:
+        return src
+
+
+class DmaTranspose(Transfer, engines=("dma",), page="nki.isa.dma_transpose"):
+    """dst = src with its axes reversed: (1, 0), (2, 1, 0) or (3, 1, 2, 0)."""
+
+    dst: Tile
+    src: Tile
+    axes: tuple[int, ...] | None = None
+    priority: int | None = None
+    dge_mode: DgeMode = DgeMode.unknown
+    oob_mode: OobMode = OobMode.error
+
+    def rules(self, core: Core) -> Iterator[Rule]:
+        yield "dst is in SBUF", in_sbuf(self.dst)
+        yield "dst and src have one dtype", self.dst.dtype == self.src.dtype
+        yield "src has 2 to 4 dimensions", 2 <= self.src.ndim <= 4
+        yield "the last dimension of src is at most 128", self.src.shape[-1] <= 128
+        turned = tuple(self.src.shape[axis] for axis in self._axes)
+        yield "dst is shaped as src transposed", self.dst.shape == turned
+
+    @property
+    def _axes(self) -> tuple[int, ...]:
+        default = {2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 2, 0)}
+        return tuple(self.axes) if self.axes else default.get(self.src.ndim, (0,))
+
+    def share(self, core: Core) -> float:
+        return core.dma.transpose
+
+    def sides(self) -> tuple[Tile, ...]:
+        """Only the dense side counts: the engines exchange blocks among themselves."""
+        return (self.src,) if "dma_transpose" in self._fast else (self.dst, self.src)
+
+    @property
+    def _fast(self) -> tuple[str, ...]:
+        return ("dma_transpose",) if self.src.itemsize == 2 else ()
+
+    @property
+    def keeps_bits(self) -> bool:
+        return True
+
+    def value(self, src: np.ndarray) -> np.ndarray:
+        return src.transpose(self._axes)
+
+
+class DmaCompute(Transfer, engines=("dma",), page="nki.isa.dma_compute"):
+    """dst = the sum of srcs, computed in fp32 by the DMA engines."""
+
+    dst: Tile
+    srcs: list[Tile]
+    reduce_op: Any
+    scales: tuple[float, ...] | None = None
+    unique_indices: bool = True
+    oob_mode: OobMode = OobMode.error
+
+    def rules(self, core: Core) -> Iterator[Rule]:
+        yield "there are 1 to 16 srcs", 1 <= len(self.srcs) <= 16
+        sizes = {t.size for t in self.srcs} | {self.dst.size}
+        yield "dst and every src have equally many elements", len(sizes) == 1
+        yield "every scale is 1", all(s == 1 for s in self.scales or ())
+        yield "no side is in PSUM: DMA cannot reach it", not any(map(in_psum, self.sides()))
+
+    def share(self, core: Core) -> float:
+        return core.dma.compute
+
+    def sides(self) -> tuple[Tile, ...]:
+        return (self.dst, *self.srcs)
+
+    def operations(self) -> float:
+        return float(self.dst.size * (len(self.srcs) - 1))
+
+    def value(self, *srcs: np.ndarray) -> np.ndarray:
+        return sum((s.reshape(srcs[0].shape) for s in srcs[1:]), start=srcs[0])
+
+
+def moved_bytes(transfer: Transfer) -> float:
+    """Bytes that cross the DMA engines: the larger side counts."""
+    return float(max(t.size * formats.itemsize(t.dtype) for t in transfer.sides()))

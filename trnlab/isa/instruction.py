@@ -1,0 +1,215 @@
+"""What every instruction has: operands, rules, an amount of work, a value.
+
+A subclass is one page of the NKI manual. Its fields are the operands in NKI's order, so that its
+constructor is the published signature, and it answers three questions: is it legal (`rules`), how
+much work is it (`passes`, `elements`), what is the value (`value`). Time, energy, documentation and
+error texts are derived from these.
+"""
+
+import enum
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from trnlab.isa.ops import Activation, Op, activation_of, op_of
+from trnlab.isa.tile import PSUM, SBUF, Tile
+from trnlab.machine.chip import Core
+
+Rule = tuple[str, bool]
+
+
+class Queue(enum.Enum):
+    """The instruction queues of a core, as ``nki.isa.engine`` names them."""
+
+    tensor = "tensor"
+    vector = "vector"
+    scalar = "scalar"
+    gpsimd = "gpsimd"
+    sync = "sync"
+    dma = "dma"
+    unknown = "unknown"
+
+    def __repr__(self) -> str:
+        return f"nisa.engine.{self.name}"
+
+
+ISA: dict[str, type["Instruction"]] = {}
+
+
+@dataclass_transform(frozen_default=True)
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction with its operands."""
+
+    name: ClassVar[str]
+    page: ClassVar[str]
+    engines: ClassVar[tuple[str, ...]]
+    needs: ClassVar[str | None]
+    writes: ClassVar[tuple[str, ...]] = ("dst",)
+    updates: ClassVar[bool] = False  # whether the first written operand is read as well
+    operands: ClassVar[tuple[str, ...]]  # fields that may hold tiles
+    scalars: ClassVar[frozenset[str]]  # of these, the ones that may hold a number instead
+    lists: ClassVar[frozenset[str]]  # the ones that hold several tiles
+    spelled: ClassVar[dict[str, str]] = {}  # NKI's name of a field, where it differs
+    raw: ClassVar[frozenset[str]] = frozenset()  # read operands that are never widened
+    converters: ClassVar[dict[str, Any]]  # fields that users may give in several spellings
+    accumulator: ClassVar[str | None] = None  # queue whose 128 reduction registers `value` takes
+
+    def __init_subclass__(
+        cls, page: str = "", engines: tuple[str, ...] = (), needs: str | None = None
+    ) -> None:
+        if not page:
+            return
+        cls.page, cls.engines, cls.needs = page, engines, needs
+        cls.name = page.rpartition(".")[2]
+        dataclass(frozen=True)(cls)
+        hints = get_type_hints(cls)
+        own = [f.name for f in fields(cls)]
+        cls.operands = tuple(n for n in own if _may_hold_tile(hints[n]))
+        cls.scalars = frozenset(n for n in cls.operands if hints[n] is not Tile)
+        cls.lists = frozenset(n for n in cls.operands if get_origin(hints[n]) is list)
+        cls.converters = {n: c for n in own if (c := _converter(hints[n]))}
+        ISA[cls.name] = cls
+
+    def __post_init__(self) -> None:
+        for name, convert in self.converters.items():
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(self, name, convert(given))
+
+    def rules(self, core: Core) -> Iterator[Rule]:
+        """What must hold for the device to accept this: sentences with a truth each."""
+        yield from ()
+
+    def passes(self, core: Core) -> float:
+        """How many times each element goes through the engine."""
+        return 1
+
+    def elements(self) -> float:
+        """How many elements each lane handles: the longest row among the tiles."""
+        return max((t.free for t in self.tiles().values()), default=1)
+
+    def overhead(self, core: Core) -> float:
+        """Seconds this takes beyond what every instruction of its engine takes."""
+        return 0.0
+
+    def operations(self) -> float:
+        """Arithmetic operations, for energy and rooflines."""
+        return float(max((t.size for t in self.tiles().values()), default=0))
+
+    def value(self, *arrays: Any, **registers: Any) -> Any:
+        """The result, from the read operands in field order; one array per written operand."""
+        raise NotImplementedError(self.name)
+
+    @property
+    def keeps_bits(self) -> bool:
+        """Whether data passes unconverted; otherwise it is widened to fp32 and rounded once."""
+        return False
+
+    @property
+    def queue(self) -> str:
+        """The instruction queue this runs on."""
+        chosen = getattr(self, "engine", Queue.unknown)
+        return self.engines[0] if chosen is Queue.unknown else chosen.value
+
+    def tiles(self) -> dict[str, Tile]:
+        """The operands that are tiles, by name."""
+        found: dict[str, Tile] = {}
+        for name in self.operands:
+            held = getattr(self, name)
+            if isinstance(held, Tile):
+                found[name] = held
+            elif name in self.lists:
+                found |= {f"{name}[{i}]": tile for i, tile in enumerate(held)}
+        return found
+
+    def reads(self) -> tuple[str, ...]:
+        """Names of the tiles this reads, in the order `value` takes them."""
+        here = self.tiles()
+        first = self.writes[:1] if self.updates else ()
+        return tuple(n for n in here if n not in self.writes or n in first)
+
+    def written(self) -> tuple[str, ...]:
+        """Names of the tiles this writes."""
+        here = self.tiles()
+        return tuple(n for n in self.writes if n in here)
+
+    def broken(self, core: Core) -> list[str]:
+        """The sentences that do not hold on this core."""
+        return [text for text, holds in self._all_rules(core) if not holds]
+
+    def _all_rules(self, core: Core) -> Iterator[Rule]:
+        if self.needs:
+            yield f"needs a core with '{self.needs}'", self.needs in core.can
+        yield from self._shared_rules(core)
+        yield from self.rules(core)
+
+    def _shared_rules(self, core: Core) -> Iterator[Rule]:
+        yield f"runs on {' or '.join(self.engines)}", self.queue in self.engines
+        for name, tile in self.tiles().items():
+            if not tile.layout.on_chip:
+                continue
+            yield (
+                f"{name} spans at most {core.lanes} partitions",
+                tile.start_partition + tile.partitions <= core.lanes,
+            )
+            if self.queue in ("vector", "scalar", "gpsimd", "tensor"):
+                yield f"{name} {_START_RULE}", _starts_well(tile)
+            if self.queue == "gpsimd":
+                yield f"{name} is not in PSUM: GpSimd cannot reach it", tile.space is not PSUM
+        if self.queue in ("vector", "scalar", "gpsimd", "tensor"):
+            for name, tile in self.tiles().items():
+                yield f"{name} is on chip", tile.layout.on_chip
+
+
+_START_RULE = (
+    "starts at a partition its height allows (0 above 64, 0/64 above 32, else 0/32/64/96)"
+)
+
+
+def _starts_well(tile: Tile) -> bool:
+    start, height = tile.start_partition, tile.partitions
+    if height > 64:
+        return start == 0
+    return start % (64 if height > 32 else 32) == 0
+
+
+def _may_hold_tile(hint: Any) -> bool:
+    if hint is Tile:
+        return True
+    if get_origin(hint) in (Union, types.UnionType, list):
+        return any(_may_hold_tile(part) for part in get_args(hint))
+    return False
+
+
+def _converter(hint: Any) -> Any:
+    if hint in (Op, Op | None):
+        return op_of
+    if hint is Activation:
+        return activation_of
+    return None
+
+
+def in_sbuf(tile: Tile) -> bool:
+    """Whether a tile lives in SBUF."""
+    return tile.space is SBUF
+
+
+def in_psum(tile: Tile) -> bool:
+    """Whether a tile lives in PSUM."""
+    return tile.space is PSUM
+
+
+def same_rows(*tiles: Tile) -> bool:
+    """Whether tiles span equally many partitions with equally many elements in each."""
+    return len({(t.partitions, t.free) for t in tiles}) == 1
+
+
+def column(value: Any, like: np.ndarray) -> Any:
+    """A scalar or one value a partition, shaped to combine with ``like``."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return value.reshape(value.shape[0], *(1,) * (like.ndim - 1))

@@ -1,0 +1,286 @@
+"""Operands: which bytes of which memory an instruction touches.
+
+A `Buffer` is one tensor in one memory. A `Layout` is the shape of an access (dtype, sizes, strides),
+shared by every access of that shape. A `Tile` is a layout at an offset in a buffer; its first
+dimension is the partition dimension when the buffer is on chip.
+"""
+
+import enum
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from trnlab.errors import OutOfBounds
+
+PSUM_BANK = 2048  # bytes a partition; the one geometry that all generations share
+
+
+class Space(enum.Enum):
+    """Where a tensor lives, in NKI's words."""
+
+    sbuf = "sbuf"
+    psum = "psum"
+    hbm = "hbm"
+    private_hbm = "private_hbm"
+    shared_hbm = "shared_hbm"
+
+    def __repr__(self) -> str:
+        return f"nl.{self.name}"
+
+    __str__ = __repr__
+
+
+SBUF, PSUM = Space.sbuf, Space.psum
+HBM_SPACES = (Space.hbm, Space.private_hbm, Space.shared_hbm)
+
+
+@dataclass(eq=False)
+class Layout:
+    """Sizes and strides (in elements) of an access; interned, so identity is equality.
+
+    ``pitch`` is the row length of the buffer: elements a partition on chip, the last dimension in HBM.
+    """
+
+    index: int
+    space: Space
+    dtype: Any
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    pitch: int
+    on_chip: bool = field(init=False)
+    partitions: int = field(init=False)
+    free: int = field(init=False)
+    size: int = field(init=False)
+    itemsize: int = field(init=False)
+    sub: dict[Any, "Layout"] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.on_chip = self.space is SBUF or self.space is PSUM
+        self.size = prod(self.shape)
+        self.partitions = self.shape[0] if self.shape else 1
+        self.free = prod(self.shape[1:])
+        self.itemsize = self.dtype.itemsize
+
+    @property
+    def extent(self) -> tuple[int, int, int]:
+        """Rows spanned, columns spanned, and the step between rows when each is visited alone."""
+        rows = columns = 0
+        step = 1
+        for size, stride in zip(self.shape, self.strides, strict=True):
+            reach = abs(stride) * (size - 1)
+            if size > 1 and stride % self.pitch == 0:
+                rows += reach // self.pitch
+                step = max(step, abs(stride) // self.pitch)
+            else:
+                columns += reach
+        row_dimensions = sum(
+            1
+            for size, stride in zip(self.shape, self.strides, strict=True)
+            if size > 1 and stride and stride % self.pitch == 0
+        )
+        return rows + 1, columns + 1, step if row_dimensions == 1 else 1
+
+    @property
+    def inner_contiguous(self) -> bool:
+        """Whether neighbours in the innermost free dimension are neighbours in memory."""
+        for size, stride in zip(reversed(self.shape[1:]), reversed(self.strides[1:]), strict=True):
+            if size > 1:
+                return stride == 1
+        return True
+
+    @property
+    def runs(self) -> tuple[int, int]:
+        """Number of contiguous runs and elements in each, as a DMA engine would cut the access."""
+        length, expected = 1, 1
+        dims = [(n, s) for n, s in zip(self.shape, self.strides, strict=True) if n > 1]
+        if self.on_chip and self.shape and self.shape[0] > 1:
+            dims = dims[1:]  # a run never crosses a partition
+        for size, stride in reversed(dims):
+            if stride != expected:
+                break
+            length *= size
+            expected *= size
+        return max(1, self.size // length), length
+
+
+_LAYOUTS: dict[tuple[Any, ...], Layout] = {}
+LAYOUTS: list[Layout] = []
+
+
+def layout(
+    space: Space, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], pitch: int
+) -> Layout:
+    """Returns the one layout with these properties."""
+    key = (space, dtype, shape, strides, pitch)
+    found = _LAYOUTS.get(key)
+    if found is None:
+        found = _LAYOUTS[key] = Layout(len(LAYOUTS), space, dtype, shape, strides, pitch)
+        LAYOUTS.append(found)
+    return found
+
+
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides, in elements, of a dense tensor."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(1, size)
+    return tuple(reversed(strides))
+
+
+class Buffer:
+    """One tensor in one memory; ``address`` is (partition, byte) where the kernel placed it."""
+
+    __slots__ = (
+        "address",
+        "base_byte",
+        "base_partition",
+        "data",
+        "dtype",
+        "index",
+        "label",
+        "name",
+        "pitch",
+        "place",
+        "shape",
+        "space",
+        "written",
+        "written_count",
+    )
+
+    def __init__(
+        self,
+        index: int,
+        name: str,
+        space: Space,
+        dtype: Any,
+        shape: tuple[int, ...],
+        address: tuple[int, int] | None = None,
+        place: int = 0,
+    ) -> None:
+        self.index, self.name, self.space, self.dtype = index, name, space, dtype
+        self.shape, self.address, self.place = shape, address, place
+        self.base_partition, self.base_byte = address or (0, 0)
+        on_chip = space is SBUF or space is PSUM
+        self.pitch = max(1, prod(shape[1:]) if on_chip else (shape[-1] if shape else 1))
+        self.data: np.ndarray | None = None  # raw bytes, once somebody has written
+        self.written: bool | np.ndarray = False
+        self.written_count = 0
+        self.label = ""
+
+    @property
+    def rows(self) -> int:
+        return prod(self.shape) // self.pitch if self.shape else 1
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes a partition (on chip) or a row (HBM)."""
+        return self.pitch * self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+
+class Tile:
+    """A layout at an offset (in elements) of a buffer: what an instruction reads or writes."""
+
+    __slots__ = ("__weakref__", "buffer", "layout", "offset", "sig")
+
+    def __init__(self, buffer: Buffer, layout: Layout, offset: int = 0) -> None:
+        self.buffer, self.layout, self.offset = buffer, layout, offset
+        if not layout.on_chip:
+            self.sig = layout.index
+        elif layout.space is SBUF:
+            row = buffer.base_partition + offset // layout.pitch
+            self.sig = layout.index << 8 | row
+        else:
+            row, column = divmod(offset, layout.pitch)
+            byte = buffer.base_byte + column * layout.itemsize
+            self.sig = (byte << 24 | layout.index) << 8 | (buffer.base_partition + row)
+
+    @property
+    def dtype(self) -> Any:
+        return self.layout.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.layout.shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self.layout.shape)
+
+    @property
+    def size(self) -> int:
+        return self.layout.size
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return self.layout.strides
+
+    @property
+    def space(self) -> Space:
+        return self.layout.space
+
+    @property
+    def partitions(self) -> int:
+        return self.layout.partitions
+
+    @property
+    def free(self) -> int:
+        """Elements in each partition."""
+        return self.layout.free
+
+    @property
+    def itemsize(self) -> int:
+        return self.layout.itemsize
+
+    @property
+    def start_partition(self) -> int:
+        return self.buffer.base_partition + self.offset // self.layout.pitch
+
+    @property
+    def psum_banks(self) -> tuple[int, int]:
+        """First and last 2 KiB bank, counted from where the tensor starts."""
+        first = self.buffer.base_byte + (self.offset % self.layout.pitch) * self.itemsize
+        return first // PSUM_BANK, (first + self.layout.extent[1] * self.itemsize - 1) // PSUM_BANK
+
+    def describe(self) -> str:
+        """One line for error messages: memory, dtype, shape, name."""
+        sizes = ", ".join(str(n) for n in self.shape)
+        return f"{self.space.name} {self.dtype} [{sizes}] {self.buffer.name}".rstrip()
+
+    def elements_at(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> "Tile":
+        """Returns another access to the same buffer, of the same kind."""
+        here = self.layout
+        new = layout(here.space, here.dtype, shape, strides, here.pitch)
+        return type(self)(self.buffer, new, offset)
+
+
+def whole(buffer: Buffer, kind: type[Tile] = Tile) -> Any:
+    """Returns the tile that covers all of a buffer."""
+    shape = buffer.shape
+    return kind(buffer, layout(buffer.space, buffer.dtype, shape, row_major(shape), buffer.pitch))
+
+
+def check_bounds(index: int, size: int, axis: int, tile: Tile) -> None:
+    """Raises OutOfBounds unless ``0 <= index < size``."""
+    if not 0 <= index < size:
+        raise OutOfBounds(
+            f"index {index} is outside dimension {axis}",
+            given={"tensor": tile.describe()},
+            limit=f"0 to {size - 1}",
+        )
+
+
+def tiles_in(values: Iterable[Any]) -> Iterator[Tile]:
+    """The tiles among operands, including those inside lists."""
+    for value in values:
+        if isinstance(value, Tile):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from tiles_in(value)

@@ -1,0 +1,1 @@
+"""What exists: chips, cores, memories, and where every number comes from."""

@@ -1,0 +1,146 @@
+"""What a chip is: engines, memories, DMA, cores. Data only; the numbers live in `catalogue`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """One in-order instruction queue and the lanes behind it.
+
+    An instruction occupies the engine for ``max(floor, passes x elements) / hz`` seconds, and its
+    result is visible ``fixed`` seconds after that.
+    """
+
+    name: str
+    hz: float
+    floor: int = 0  # cycles; no instruction issues faster than this
+    start: int = 0  # cycles before the first element
+    fixed: float = 0.0  # seconds from the last element in to the result visible
+
+
+@dataclass(frozen=True, kw_only=True)
+class Array:
+    """The systolic array of the tensor engine."""
+
+    rows: int
+    columns: int
+    moving_max: int  # fp32 columns one instruction may stream
+    fp32_passes: int  # how often fp32 data goes through
+    cold_rate: float  # share of the clock before it is warm
+    warm_after: float  # seconds of work until the clock is raised; idling as long lowers it
+    weight_load: float  # columns loaded per cycle, behind the previous multiplication
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnChip:
+    """SBUF or PSUM: ``partitions`` rows of ``size`` bytes."""
+
+    partitions: int
+    size: int  # bytes a partition
+    usable: int  # bytes a partition that a kernel may allocate
+    banks: int = 1
+
+    @property
+    def bank(self) -> int:
+        """Bytes of one bank in one partition."""
+        return self.size // self.banks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Off-chip memory; ``rate`` in bytes a second."""
+
+    size: int
+    rate: float
+    stacks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dma:
+    """The DMA engines that belong to one core.
+
+    A transfer is triggered on an instruction queue (``trigger`` seconds of it), starts ``latency``
+    later, and is cut into packets that its engines move at ``packet + bytes / rate`` seconds each.
+    """
+
+    engines: int
+    rate: float  # bytes a second of one engine
+    packet: float  # seconds a packet costs before its bytes
+    packet_max: int  # bytes
+    latency: float  # seconds from trigger to first byte, completion included
+    trigger: float  # seconds on the issuing queue, hardware descriptors
+    trigger_software: float  # seconds on the GpSimd queue, software descriptors
+    packet_software: float  # seconds a packet costs at least with software descriptors
+    transpose: float  # share of the copy rate that a transposing transfer reaches
+    compute: float  # share of the copy rate that an accumulating transfer reaches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Per-instruction times that a whole engine does not share, in seconds unless said."""
+
+    semaphore: float  # one engine sees that another has finished
+    table_load: float  # scalar engine switches its function table
+    function: float  # what a table function takes longer than a copy
+    scalar_operand: float  # what an instruction with per-partition operands takes longer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Core:
+    """One NeuronCore; ``can`` names what other generations lack."""
+
+    name: str
+    lanes: int
+    array: Array
+    engines: tuple[Engine, ...]
+    sbuf: OnChip
+    psum: OnChip
+    dma: Dma
+    timing: Timing
+    can: frozenset[str]
+
+    def engine(self, name: str) -> Engine:
+        """Returns the engine of that name; raises KeyError for an unknown one."""
+        for engine in self.engines:
+            if engine.name == name:
+                return engine
+        raise KeyError(name)
+
+    def peak(self, passes: float = 1) -> float:
+        """FLOP/s of the array for data that goes through ``passes`` times."""
+        return 2 * self.array.rows * self.array.columns * self.engine("tensor").hz / passes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Energy:
+    """Joules per unit of work, for the process the chip is made in."""
+
+    bf16_flop: float
+    fp8_flop: float
+    fp32_add: float
+    fp32_multiply: float
+    sram_byte: float
+    hbm_byte: float
+    static_share: float  # of chip power, drawn whether or not anything runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chip:
+    """One accelerator as it is sold: cores, HBM, power and what a maker claims for it."""
+
+    name: str
+    key: str  # what users type
+    aliases: tuple[str, ...]
+    generation: int  # nki.isa.nc_version
+    launched: str
+    process: str
+    cores: int
+    core: Core
+    hbm: Memory
+    dma_claimed: float  # bytes a second
+    claimed: dict[str, float]  # datasheet FLOP/s by number format
+    link: float  # bytes a second, both directions, chip to chip
+    watts: float
+    energy: Energy
+    dollars_per_hour: float | None  # None: no public price
+    notes: tuple[str, ...] = ()

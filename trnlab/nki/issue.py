@@ -1,0 +1,95 @@
+"""How a call becomes an instruction.
+
+The functions of `nki.isa` are made from the instruction classes, one for one: same name, same
+parameters. A call looks up what is known of an instruction with these operand shapes; only the first
+of a kind makes an instruction object.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import Any
+
+from trnlab.errors import BadArguments
+from trnlab.isa.instruction import Instruction
+from trnlab.isa.tile import Tile
+from trnlab.nki.jit import running
+from trnlab.sim.core import Run
+
+
+def function_of(kind: type[Instruction], *, extra: str = "") -> Callable[..., None]:
+    """Makes the function of `nki.isa` for an instruction class; ``extra`` adds parameters."""
+    named = [(f, kind.spelled.get(f.name, f.name)) for f in fields(kind)]
+    scope: dict[str, Any] = {"KIND": kind, "running": running, "slow": issue_slowly, "Tile": Tile}
+    parameters, keys = [], []
+    for f, name in named:
+        if f.default is not MISSING:
+            scope[f"default_{name}"] = f.default
+            parameters.append(f"{name}=default_{name}")
+        else:
+            parameters.append(name)
+        keys.append(_key(kind, f.name, name))
+    names = ", ".join(name for _, name in named)
+    text = f"""
+def {kind.name}({", ".join(parameters)}, name=None{extra}):
+    run = running()
+    operands = ({names},)
+    try:
+        entry = run.entries[(KIND, {", ".join(keys)})]
+    except (KeyError, AttributeError, TypeError):
+        return slow(run, KIND, operands)
+    run.issue(entry, operands)
+"""
+    exec(compile(text, f"<trnlab.nki.isa.{kind.name}>", "exec"), scope)  # noqa: S102
+    made = scope[kind.name]
+    made.__doc__ = kind.__doc__
+    made.__module__ = "trnlab.nki.isa"
+    return made
+
+
+def _key(kind: type[Instruction], field_name: str, name: str) -> str:
+    if field_name in kind.lists:
+        return f"tuple([t.sig for t in {name}])"
+    if field_name in kind.scalars:
+        return f"(({name}.sig,) if isinstance({name}, Tile) else {name})"
+    return f"{name}.sig" if field_name in kind.operands else name
+
+
+def issue_slowly(run: Run, kind: type[Instruction], operands: tuple[Any, ...]) -> None:
+    """The first call with operands of this shape, or one with unusual operands."""
+    operands = tuple(_settled(value, kind, f.name) for value, f in zip(operands, fields(kind)))
+    key = key_of(kind, operands)
+    entry = run.entries.get(key) or run.enter(kind, operands, key)
+    run.issue(entry, operands)
+
+
+def key_of(kind: type[Instruction], operands: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What distinguishes this call from others, as far as rules and cost go."""
+    parts: list[Any] = [kind]
+    for f, value in zip(fields(kind), operands, strict=True):
+        if f.name in kind.lists:
+            parts.append(tuple(t.sig for t in value))
+        elif isinstance(value, Tile):
+            parts.append((value.sig,) if f.name in kind.scalars else value.sig)
+        else:
+            parts.append(value)
+    return tuple(parts)
+
+
+def _settled(value: Any, kind: type[Instruction], name: str) -> Any:
+    """Lists become tuples, so that they can be compared; a tensor in a tile's place stays."""
+    if isinstance(value, list) and name not in kind.lists:
+        return tuple(tuple(v) if isinstance(v, list) else v for v in value)
+    if hasattr(value, "shape") and not isinstance(value, Tile) and getattr(value, "ndim", 0) > 0:
+        raise BadArguments(
+            f"{kind.name}: {name} is a {type(value).__name__}, not a tensor of this kernel",
+            fix="pass arrays as kernel arguments, or bake constants in with nl.shared_constant",
+            place=running().here(),
+            see=kind.page,
+        )
+    return value
+
+
+def signature(kind: type[Instruction]) -> str:
+    """The published signature, as text."""
+    return f"{kind.page}{inspect.signature(function_of(kind))}"

@@ -1,0 +1,308 @@
+"""Kernels: from a Python function to a run. The only place with ambient state.
+
+Kernels call ``nisa.tensor_tensor(...)`` without saying where, so the run that is under way is held
+here. Everything else is passed as arguments.
+"""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from trnlab import __version__, formats
+from trnlab.errors import BadArguments, NotModelled, ProgramError, TrnlabError, Violations
+from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile, whole
+from trnlab.machine.catalogue import chip as find_chip
+from trnlab.machine.chip import Chip
+from trnlab.nki.arrays import from_user, like_user
+from trnlab.sim import memory
+from trnlab.sim.core import Run
+from trnlab.sim.tracing import trace_of
+from trnlab.trace import Trace
+
+_state: "list[Launch]" = []
+_finished: "list[Result]" = []
+_settings: "Settings | None" = None
+_listeners: "list[Callable[[Result], None]]" = []
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How kernels run when nothing else is said."""
+
+    chip: str | None = None
+    values: bool = True
+    timed: bool = True
+    strict: bool = True
+
+
+@dataclass(eq=False)
+class Launch:
+    """One call of a kernel while it runs: which instance of its grid, and what all share."""
+
+    run: Run
+    grid: tuple[int, ...] = ()
+    ids: tuple[int, ...] = ()
+    shared: list[Any] = field(default_factory=list)  # shared_hbm tensors, in order of declaration
+    next_shared: int = 0
+    user_code: Any = None
+
+
+@dataclass(eq=False)
+class Result:
+    """What a kernel call left behind."""
+
+    kernel: str
+    outputs: Any
+    trace: Trace | None
+    chip: Chip
+    api: str
+    violations: tuple[ProgramError, ...]
+    notes: tuple[str, ...]
+    instructions: int
+    rerun: Callable[[str], "Result"]
+
+
+def running() -> Run:
+    """The run that is under way; raises BadArguments outside of a kernel."""
+    try:
+        return _state[-1].run
+    except IndexError:
+        raise BadArguments(
+            "an NKI function was called outside of a kernel",
+            fix="call it inside a function with @nki.jit, and call that with arrays",
+        ) from None
+
+
+def launch() -> Launch:
+    """The kernel call that is under way."""
+    running()
+    return _state[-1]
+
+
+def settings() -> Settings:
+    """How kernels run now."""
+    return _settings or Settings()
+
+
+def configure(**changes: Any) -> Settings:
+    """Changes how kernels run from now on; returns what was before."""
+    global _settings
+    before = settings()
+    _settings = replace(before, **changes)
+    return before
+
+
+def results() -> list[Result]:
+    """Every kernel call that has finished, oldest first."""
+    return _finished
+
+
+def last_trace() -> Trace | None:
+    """The trace of the last kernel call."""
+    return _finished[-1].trace if _finished else None
+
+
+def chip_in_use(given: str | Chip | None = None) -> Chip:
+    """The chip asked for, else the environment's, else Trainium2."""
+    if isinstance(given, Chip):
+        return given
+    name = given or settings().chip or os.environ.get("NEURON_PLATFORM_TARGET_OVERRIDE") or "trn2"
+    return find_chip(name)
+
+
+@dataclass(eq=False)
+class Kernel:
+    """A kernel function that can be called with arrays, or with ``kernel[grid](...)``."""
+
+    function: Callable[..., Any]
+    api: str = "nki"
+    grid: tuple[Any, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        functools.update_wrapper(self, self.function)
+
+    def __getitem__(self, grid: Any) -> "Kernel":
+        return replace(self, grid=grid if isinstance(grid, tuple) else (grid,))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if _state:  # a kernel that calls another is one kernel
+            return self.function(*args, **kwargs)
+        result = simulate(self, args, kwargs, settings())
+        return result.outputs
+
+
+def simulate(
+    kernel: Any,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    how: Settings,
+    chip: str | Chip | None = None,
+) -> Result:
+    """Runs a kernel on a chip and returns all it left behind.
+
+    Raises Violations when rules were broken and ``how.strict`` holds, and whatever the kernel itself
+    raises.
+    """
+    kernel = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
+    target = chip_in_use(chip or how.chip)
+    cores, instances = _instances(kernel.grid)
+    run = Run(target, values=how.values, timed=how.timed, api=kernel.api, cores=cores)
+    here = Launch(run, tuple(_size(g) for g in kernel.grid))
+    bound = _Arguments(run, kernel, args, kwargs)
+    returned = None
+    for core, ids in instances:
+        run.core_index, here.ids, here.next_shared = core, ids, 0
+        returned = _execute(here, kernel, bound)
+    run.finish()
+    found = tuple(run.found.values())
+    trace = _trace(run, kernel) if how.timed and (not found or not how.strict) else None
+    if found and how.strict:
+        raise Violations(found)
+    outputs = bound.outputs(returned)
+    result = Result(
+        _name(kernel), outputs, trace, target, kernel.api, found, tuple(run.program.notes),
+        run.program.count, lambda other: _again(kernel, args, kwargs, other),
+    )  # fmt: skip
+    _finished.append(result)
+    for listener in _listeners:
+        listener(result)
+    return result
+
+
+def _again(kernel: Kernel, args: Sequence[Any], kwargs: dict[str, Any], chip: str) -> Result:
+    how = Settings(chip=chip, values=False, timed=False, strict=False)
+    kept = len(_finished)
+    heard = list(_listeners)
+    _listeners.clear()
+    try:
+        return simulate(kernel, args, kwargs, how, chip)
+    finally:
+        del _finished[kept:]
+        _listeners.extend(heard)
+
+
+def listen(listener: Callable[[Result], None]) -> None:
+    """Calls a function with every result from now on."""
+    _listeners.append(listener)
+
+
+def _execute(here: Launch, kernel: Kernel, bound: "_Arguments") -> Any:
+    _state.append(here)
+    try:
+        with np.errstate(all="ignore"):
+            return kernel.function(*bound.args, **bound.kwargs)
+    finally:
+        _state.pop()
+
+
+def _trace(run: Run, kernel: Kernel) -> Trace:
+    trace = trace_of(run.program, run.chip, run.cores)
+    trace.meta = {
+        "kernel": _name(kernel),
+        "chip": run.chip.key,
+        "core": run.core.name,
+        "api": run.api,
+        "cores": run.cores,
+        "time_only": not run.values,
+        "notes": tuple(run.program.notes),
+        "constants": 0,
+        "version": __version__,
+    }
+    return trace
+
+
+def _name(kernel: Kernel) -> str:
+    return getattr(kernel.function, "__name__", "kernel")
+
+
+def _size(part: Any) -> int:
+    return int(getattr(part, "size", part))
+
+
+def _instances(grid: tuple[Any, ...]) -> tuple[int, list[tuple[int, tuple[int, ...]]]]:
+    """Cores used, and for each instance of the grid its core and its ids.
+
+    A dimension marked ``nl.nc(2)`` spreads over two cores; the rest run one after the other.
+    """
+    spread = [(axis, part.cores) for axis, part in enumerate(grid) if getattr(part, "cores", 1) > 1]
+    sizes = [_size(part) for part in grid]
+    found = []
+    for ids in np.ndindex(*sizes):
+        core = ids[spread[0][0]] % spread[0][1] if spread else 0
+        found.append((core, tuple(int(i) for i in ids)))
+    return (spread[0][1] if spread else 1), found
+
+
+class _Arguments:
+    """A kernel's arguments: arrays become HBM tensors, everything else passes through."""
+
+    def __init__(
+        self, run: Run, kernel: Kernel, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> None:
+        self.run, self.kind = run, None
+        self.tensor = _tensor_class(kernel.api)
+        self.inputs: dict[int, tuple[Any, Tile]] = {}
+        names = _parameter_names(kernel.function)
+        self.args = tuple(
+            self._take(value, names[i] if i < len(names) else f"arg{i}")
+            for i, value in enumerate(args)
+        )
+        self.kwargs = {name: self._take(value, name) for name, value in kwargs.items()}
+        self._check_call(kernel, args, kwargs)
+
+    def _check_call(self, kernel: Kernel, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        try:
+            inspect.signature(kernel.function).bind(*args, **kwargs)
+        except TypeError as error:
+            raise BadArguments(
+                f"{_name(kernel)} cannot be called like this: {error}",
+                {"signature": f"{_name(kernel)}{inspect.signature(kernel.function)}"},
+            ) from None
+
+    def _take(self, value: Any, name: str) -> Any:
+        if isinstance(value, (list, tuple)) and any(_is_array(v) for v in value):
+            return type(value)(self._take(v, f"{name}[{i}]") for i, v in enumerate(value))
+        if not _is_array(value):
+            return value
+        array, dtype = from_user(value, name)
+        self.kind = value if self.kind is None else self.kind
+        buffer = self.run.buffer(Space.shared_hbm, dtype, array.shape, name)
+        memory.adopt(buffer, array)
+        tile = whole(buffer, self.tensor)
+        self.inputs[buffer.index] = (value, tile)
+        return tile
+
+    def outputs(self, returned: Any) -> Any:
+        """What the kernel returned, as arrays of the kind that came in."""
+        if isinstance(returned, (list, tuple)):
+            return type(returned)(self.outputs(part) for part in returned)
+        if isinstance(returned, Tile):
+            if returned.space not in HBM_SPACES:
+                raise BadArguments(
+                    f"the kernel returns {returned.describe()}, which is on chip",
+                    fix="store it to a tensor with buffer=nl.shared_hbm and return that",
+                )
+            if not self.run.values:
+                return None
+            return like_user(np.array(memory.array(returned)), self.kind)
+        return returned
+
+
+def _parameter_names(function: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, Tile)
+
+
+def _tensor_class(api: str) -> type[Tile]:
+    from trnlab.nki import tensor_class  # noqa: PLC0415 - the front ends import this module
+
+    return tensor_class(api)

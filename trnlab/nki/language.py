@@ -1,0 +1,254 @@
+"""`nki.language` as it is today: tensors, and a convenience layer over `nki.isa`."""
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from trnlab import formats
+from trnlab.errors import BadArguments, NotModelled
+from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Space, Tile
+from trnlab.nki import isa as nisa
+from trnlab.nki.jit import launch, running
+from trnlab.nki.math import *  # noqa: F403
+from trnlab.nki.math import copy
+from trnlab.nki.tensor import DynamicSlice as ds  # noqa: F401 - part of the language
+from trnlab.nki.tensor import NkiTensor  # noqa: F401 - users annotate with it
+from trnlab.nki.tensors import make
+
+sbuf, psum, hbm = Space.sbuf, Space.psum, Space.hbm
+private_hbm, shared_hbm = Space.private_hbm, Space.shared_hbm
+
+bool_ = formats.format_of("bool_")
+int8 = formats.format_of("int8")
+int16 = formats.format_of("int16")
+int32 = formats.format_of("int32")
+uint8 = formats.format_of("uint8")
+uint16 = formats.format_of("uint16")
+uint32 = formats.format_of("uint32")
+float16 = formats.format_of("float16")
+bfloat16 = formats.format_of("bfloat16")
+float32 = formats.format_of("float32")
+tfloat32 = formats.format_of("tfloat32")
+float8_e4m3 = formats.format_of("float8_e4m3")
+float8_e4m3fn = formats.format_of("float8_e4m3fn")
+float8_e5m2 = formats.format_of("float8_e5m2")
+float8_e8m0fnu = formats.format_of("float8_e8m0fnu")
+float8_e5m2_x4 = formats.format_of("float8_e5m2_x4")
+float8_e4m3fn_x4 = formats.format_of("float8_e4m3fn_x4")
+float4_e2m1fn_x4 = formats.format_of("float4_e2m1fn_x4")
+
+
+class NKIObject:
+    """Base class for objects that kernels carry around."""
+
+
+class _TileSize:
+    """Limits of tiles on the core that the kernel runs on."""
+
+    pmax = 128
+    psum_fmax = psum_bank_fmax = 512
+    psum_bank_fmax_bytes = 2048
+    gemm_stationary_fmax = 128
+    gemm_moving_fmax = 512
+    bn_stats_fmax = 512
+    psum_num_banks = 8
+    psum_min_align = 4
+    sbuf_min_align = 1
+
+    @property
+    def total_available_sbuf_size(self) -> int:
+        """Bytes a partition that a kernel may allocate."""
+        return int(running().core.sbuf.usable)
+
+
+tile_size = _TileSize()
+
+
+def ndarray(
+    shape: Any, dtype: Any, buffer: Space = SBUF, name: str = "", address: Any = None
+) -> NkiTensor:
+    """An uninitialised tensor; ``address`` is (partition, byte) on chip."""
+    return make(shape, dtype, buffer, name, address)
+
+
+def zeros(shape: Any, dtype: Any, buffer: Space = SBUF, name: str = "") -> NkiTensor:
+    """A tensor of zeros."""
+    return full(shape, 0, dtype, buffer, name)
+
+
+def ones(shape: Any, dtype: Any, buffer: Space = SBUF, name: str = "") -> NkiTensor:
+    """A tensor of ones."""
+    return full(shape, 1, dtype, buffer, name)
+
+
+def full(
+    shape: Any, fill_value: float, dtype: Any, buffer: Space = SBUF, name: str = ""
+) -> NkiTensor:
+    """A tensor of one value; on chip only."""
+    if buffer in HBM_SPACES:
+        raise NotModelled("filling a tensor in HBM", "fill a tile and store it")
+    made = make(shape, dtype, buffer, name)
+    nisa.memset(made, fill_value)
+    return made
+
+
+def zeros_like(x: Any, dtype: Any = None, buffer: Space | None = None, name: str = "") -> NkiTensor:
+    """A tensor of zeros with the shape of another."""
+    return zeros(x.shape, dtype or x.dtype, buffer or x.space, name)
+
+
+def empty_like(x: Any, dtype: Any = None, buffer: Space | None = None, name: str = "") -> NkiTensor:
+    """An uninitialised tensor with the shape of another."""
+    return make(x.shape, dtype or x.dtype, buffer or x.space, name)
+
+
+def shared_constant(constant: Any, dtype: Any = None) -> NkiTensor:
+    """A constant that is baked into the program and lives in HBM."""
+    return constant_tensor(constant, dtype)
+
+
+def constant_tensor(constant: Any, dtype: Any = None) -> Any:
+    """An HBM tensor that holds an array from the start."""
+    from trnlab.sim import memory  # noqa: PLC0415 - only constants need memory here
+
+    values = np.asarray(constant)
+    kind = formats.format_of(dtype if dtype is not None else values.dtype)
+    made = make(values.shape, kind, Space.hbm, "constant")
+    stored = formats.narrow(values.astype(np.float32), kind)
+    memory.write(made, np.ascontiguousarray(stored))
+    return made
+
+
+def shared_identity_matrix(n: int, dtype: Any = "uint8", dst: Any = None) -> NkiTensor:
+    """The n x n identity in SBUF."""
+    from trnlab.sim import memory  # noqa: PLC0415
+
+    made = dst if dst is not None else make((n, n), dtype, SBUF, "identity")
+    kind = formats.format_of(made.dtype)
+    memory.write(made, formats.narrow(np.eye(n, dtype=np.float32), kind))
+    running().note("shared_identity_matrix is charged no time: the compiler loads it once")
+    return made
+
+
+def load(src: Any, dtype: Any = None) -> NkiTensor:
+    """HBM to a new tile in SBUF."""
+    made = make(src.shape, dtype or src.dtype, SBUF)
+    nisa.dma_copy(made, src)
+    return made
+
+
+def store(dst: Any, value: Any) -> None:
+    """A tile in SBUF to HBM."""
+    nisa.dma_copy(dst, value)
+
+
+def load_transpose2d(src: Any, dtype: Any = None) -> NkiTensor:
+    """HBM to SBUF with the two dimensions exchanged."""
+    if src.space is Space.hbm or src.space is Space.private_hbm:
+        raise BadArguments(
+            "load_transpose2d reads a tensor that is local to the kernel",
+            {"tensor": src.describe()},
+            fix="load it and transpose on chip, or make it an argument",
+            place=running().here(),
+        )
+    made = make(src.shape[::-1], dtype or src.dtype, SBUF)
+    nisa.dma_transpose(made, src)
+    return made
+
+
+def transpose(x: Any, dtype: Any = None) -> NkiTensor:
+    """A [P, F] tile as [F, P], in PSUM."""
+    made = make((x.free, x.partitions), dtype or x.dtype, PSUM)
+    nisa.nc_transpose(made, x)
+    return made
+
+
+def matmul(x: Any, y: Any, transpose_x: bool = False) -> NkiTensor:
+    """x @ y in PSUM; the device takes x transposed."""
+    if not transpose_x:
+        turned = make(x.shape[::-1], x.dtype, PSUM)
+        nisa.nc_transpose(turned, x)
+        x = copy(turned)
+    made = make((x.shape[1], y.shape[1]), "float32", PSUM)
+    nisa.nc_matmul(made, x, y)
+    return made
+
+
+def broadcast_to(x: Any, shape: Any, dtype: Any = None) -> NkiTensor:
+    """A copy whose dimensions of size 1 are repeated."""
+    return copy(x.broadcast_to(shape), dtype)
+
+
+def expand_dims(x: Any, axis: int) -> NkiTensor:
+    """A view with one more dimension of size 1."""
+    return x.expand_dim(axis)
+
+
+def program_id(axis: int = 0) -> int:
+    """Which instance of the launch grid this is."""
+    ids = launch().ids
+    return ids[axis] if axis < len(ids) else 0
+
+
+def num_programs(axes: Any = 0) -> int:
+    """How many instances the launch grid has along an axis."""
+    grid = launch().grid
+    return grid[axes] if axes < len(grid) else 1
+
+
+def program_ndim() -> int:
+    """How many dimensions the launch grid has."""
+    return len(launch().grid)
+
+
+def static_range(start: int, stop: int | None = None, step: int = 1) -> range:
+    """A loop that is unrolled, like every loop of this API."""
+    return range(start) if stop is None else range(start, stop, step)
+
+
+affine_range = sequential_range = static_range
+globals()["range"] = range
+
+
+def dynamic_range(start: Any, stop: Any = None, step: int = 1) -> range:
+    """A loop that the device runs; with constant bounds it is unrolled here."""
+    bounds = [v for v in (start, stop, step) if v is not None]
+    if not all(isinstance(v, (int, np.integer)) for v in bounds):
+        raise NotModelled("a loop whose bounds are registers", "dynamic control flow")
+    return static_range(start, stop, step)
+
+
+def device_print(print_prefix: str, tensor: Any) -> None:
+    """Prints a tensor while the kernel runs, when values are computed."""
+    run = running()
+    if run.values:
+        values = run.read(tensor, widen=False)
+        sys.stdout.write(f"{print_prefix} {values}\n")
+
+
+def is_hbm(buffer: Space) -> bool:
+    """Whether a memory is HBM."""
+    return buffer in HBM_SPACES
+
+
+def is_sbuf(buffer: Space) -> bool:
+    """Whether a memory is SBUF."""
+    return buffer is SBUF
+
+
+def is_psum(buffer: Space) -> bool:
+    """Whether a memory is PSUM."""
+    return buffer is PSUM
+
+
+def is_on_chip(buffer: Space) -> bool:
+    """Whether a memory is SBUF or PSUM."""
+    return buffer in (SBUF, PSUM)
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(
+        f"nki.language has no '{name}'; trnlab lists what is there with `trnlab isa`"
+    )
+

@@ -1,0 +1,209 @@
+"""Functions of tiles: each makes a new tile in SBUF, and names an operator when passed as ``op``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trnlab.errors import NotModelled
+from trnlab.isa.tile import SBUF, Tile
+from trnlab.nki import isa as nisa
+from trnlab.nki.tensor import NkiTensor
+from trnlab.nki.tensors import make
+
+
+def _binary(name: str) -> Callable[..., NkiTensor]:
+    def function(x: Any, y: Any, dtype: Any = None) -> NkiTensor:
+        if not isinstance(x, Tile):
+            made = make(y.shape, dtype or y.dtype, SBUF)
+            nisa.tensor_scalar(made, y, name, x, reverse0=True)
+            return made
+        made = make(x.shape, dtype or x.dtype, SBUF)
+        if isinstance(y, Tile):
+            nisa.tensor_tensor(made, x, y, name)
+        else:
+            nisa.tensor_scalar(made, x, name, y)
+        return made
+
+    return _as_operator(function, name, f"x {name} y, element by element.")
+
+
+def _unary(name: str) -> Callable[..., NkiTensor]:
+    def function(x: Any, dtype: Any = None) -> NkiTensor:
+        made = make(x.shape, dtype or x.dtype, SBUF)
+        nisa.activation(made, name, x)
+        return made
+
+    return _as_operator(function, name, f"{name}(x), element by element, on the scalar engine.")
+
+
+def _reduction(name: str, operator: str) -> Callable[..., NkiTensor]:
+    def function(x: Any, axis: Any, dtype: Any = None, keepdims: bool = False) -> NkiTensor:
+        axes = {a % x.ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,))}
+        kept = [1 if i in axes else n for i, n in enumerate(x.shape)]
+        shape = kept if keepdims else [n for i, n in enumerate(x.shape) if i not in axes]
+        made = make(shape if len(shape) > 1 else [*shape, 1], dtype or x.dtype, SBUF)
+        nisa.tensor_reduce(made, operator, x, axis, keepdims=keepdims)
+        return made
+
+    return _as_operator(function, operator, f"The {name} of x over trailing free axes.")
+
+
+def _as_operator(function: Any, name: str, doc: str) -> Any:
+    function.__trnlab_op__ = name
+    function.__name__ = name
+    function.__doc__ = doc
+    return function
+
+
+def _operator_only(name: str) -> Any:
+    def function(*_: Any, **__: Any) -> None:
+        raise NotModelled(f"nl.{name} as a function", "it is an operator: pass it as op=")
+
+    return _as_operator(function, name, f"The operator {name}.")
+
+
+add = _binary("add")
+subtract = _binary("subtract")
+multiply = _binary("multiply")
+maximum = _binary("maximum")
+minimum = _binary("minimum")
+equal = _binary("equal")
+not_equal = _binary("not_equal")
+greater = _binary("greater")
+greater_equal = _binary("greater_equal")
+less = _binary("less")
+less_equal = _binary("less_equal")
+logical_and = _binary("logical_and")
+logical_or = _binary("logical_or")
+logical_xor = _binary("logical_xor")
+bitwise_and = _binary("bitwise_and")
+bitwise_or = _binary("bitwise_or")
+bitwise_xor = _binary("bitwise_xor")
+left_shift = _binary("left_shift")
+right_shift = _binary("right_shift")
+power = _binary("power")
+divide = _binary("divide")
+mod = _binary("mod")
+fmod = _binary("fmod")
+abs_max = _binary("abs_max")
+abs_min = _binary("abs_min")
+exp = _unary("exp")
+log = _unary("log")
+sin = _unary("sin")
+arctan = _unary("arctan")
+sqrt = _unary("sqrt")
+rsqrt = _unary("rsqrt")
+square = _unary("square")
+sigmoid = _unary("sigmoid")
+relu = _unary("relu")
+gelu = _unary("gelu")
+gelu_dx = _unary("gelu_dx")
+gelu_apprx_tanh = _unary("gelu_apprx_tanh")
+gelu_apprx_sigmoid = _unary("gelu_apprx_sigmoid")
+gelu_apprx_sigmoid_dx = _unary("gelu_apprx_sigmoid_dx")
+silu = _unary("silu")
+silu_dx = _unary("silu_dx")
+tanh = _unary("tanh")
+softplus = _unary("softplus")
+mish = _unary("mish")
+erf = _unary("erf")
+erf_dx = _unary("erf_dx")
+sign = _unary("sign")
+abs = _unary("abs")
+sum = _reduction("sum", "add")
+max = _reduction("max", "maximum")
+min = _reduction("min", "minimum")
+prod = _reduction("prod", "multiply")
+bypass = _operator_only("bypass")
+average = _operator_only("average")
+prelu = _operator_only("prelu")
+invert = _operator_only("invert")
+logical_not = _operator_only("logical_not")
+
+
+def reciprocal(x: Any, dtype: Any = None) -> NkiTensor:
+    """1 / x on the vector engine."""
+    made = make(x.shape, dtype or x.dtype, SBUF)
+    nisa.reciprocal(made, x)
+    return made
+
+
+def negative(x: Any, dtype: Any = None) -> NkiTensor:
+    """-x."""
+    made = make(x.shape, dtype or x.dtype, SBUF)
+    nisa.tensor_scalar(made, x, multiply, -1.0)
+    return made
+
+
+def mean(x: Any, axis: Any, dtype: Any = None, keepdims: bool = False) -> NkiTensor:
+    """The mean of x over trailing free axes."""
+    total = sum(x, axis, "float32", keepdims)
+    made = make(total.shape, dtype or x.dtype, SBUF)
+    nisa.tensor_scalar(made, total, multiply, float(total.size) / x.size)
+    return made
+
+
+def cos(x: Any, dtype: Any = None) -> NkiTensor:
+    """cos(x) = sin(x + pi/2), for x in [-3pi/2, pi/2]."""
+    made = make(x.shape, dtype or x.dtype, SBUF)
+    shift = make((x.partitions, 1), "float32", SBUF)
+    nisa.memset(shift, np.pi / 2)
+    nisa.activation(made, sin, x, bias=shift)
+    return made
+
+
+def copy(x: Any, dtype: Any = None) -> NkiTensor:
+    """A copy in SBUF, cast if asked for."""
+    made = make(x.shape, dtype or x.dtype, SBUF)
+    nisa.tensor_copy(made, x)
+    return made
+
+
+def where(condition: Any, x: Any, y: Any, dtype: Any = None) -> NkiTensor:
+    """x where the condition is not 0, else y."""
+    made = make(condition.shape, dtype or getattr(x, "dtype", "float32"), SBUF)
+    if isinstance(y, Tile):
+        nisa.tensor_copy(made, y)
+    else:
+        nisa.memset(made, y)
+    mask = make(condition.shape, "uint8", SBUF)
+    nisa.tensor_scalar(mask, condition, not_equal, 0.0)
+    nisa.tensor_copy_predicated(made, x, mask)
+    return made
+
+
+def softmax(x: Any, axis: int = -1, dtype: Any = None) -> NkiTensor:
+    """exp(x - max) / sum along the free dimension."""
+    top = make((x.partitions, 1), "float32", SBUF)
+    nisa.tensor_reduce(top, maximum, x, axis, negate=True)
+    raised = make(x.shape, "float32", SBUF)
+    total = make((x.partitions, 1), "float32", SBUF)
+    nisa.activation_reduce(raised, exp, x, add, total, bias=top)
+    inverse = make((x.partitions, 1), "float32", SBUF)
+    nisa.reciprocal(inverse, total)
+    made = make(x.shape, dtype or x.dtype, SBUF)
+    nisa.tensor_scalar(made, raised, multiply, inverse)
+    return made
+
+
+def rms_norm(
+    x: Any, w: Any, axis: int, n: int, epsilon: float = 1e-6, dtype: Any = None,
+    compute_dtype: Any = None,
+) -> NkiTensor:
+    """x / sqrt(mean(x^2) + epsilon) * w along the free dimension."""
+    kind = compute_dtype or "float32"
+    squares = make(x.shape, kind, SBUF)
+    total = make((x.partitions, 1), "float32", SBUF)
+    nisa.activation_reduce(squares, square, x, add, total)
+    nisa.tensor_scalar(total, total, multiply, 1.0 / n, op1=add, operand1=epsilon)
+    nisa.activation(total, rsqrt, total)
+    normed = make(x.shape, kind, SBUF)
+    nisa.tensor_scalar(normed, x, multiply, total)
+    made = make(x.shape, dtype or x.dtype, SBUF)
+    nisa.tensor_tensor(made, normed, w, multiply)
+    return made
+
+
+copy.__trnlab_op__ = "copy"  # type: ignore[attr-defined]
+reciprocal.__trnlab_op__ = "reciprocal"  # type: ignore[attr-defined]

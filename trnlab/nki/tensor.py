@@ -1,0 +1,281 @@
+"""What kernels hold in their hands: a tile with NKI's indexing and views."""
+
+from math import prod
+from typing import Any
+
+from trnlab.errors import NotModelled, OutOfBounds, ProgramError
+from trnlab.isa.tile import HBM_SPACES, Tile, layout, row_major
+
+
+class DynamicSlice:
+    """``nl.ds(start, size)``."""
+
+    __slots__ = ("size", "start")
+
+    def __init__(self, start: int, size: int) -> None:
+        self.start, self.size = start, size
+
+
+class NkiTensor(Tile):
+    """A tensor or a view of one; indexing returns views, never copies.
+
+    On chip the first dimension is the partition dimension. An integer on it keeps size 1; an
+    integer on a free dimension drops it unless fewer than two dimensions would be left.
+    """
+
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> "NkiTensor":
+        here = self.layout
+        if type(key) is tuple and len(key) == 2 and len(here.shape) == 2:
+            a, b = key
+            if type(a) is slice and type(b) is slice and a.step is None and b.step is None:
+                rows, columns = here.shape
+                a0 = a.start or 0
+                a1 = rows if a.stop is None else a.stop
+                b0 = b.start or 0
+                b1 = columns if b.stop is None else b.stop
+                if 0 <= a0 < a1 <= rows and 0 <= b0 < b1 <= columns:
+                    size = (a1 - a0, b1 - b0)
+                    sub = here.sub.get(size)
+                    if sub is None:
+                        strides, pitch = here.strides, here.pitch
+                        sub = layout(here.space, here.dtype, size, strides, pitch)
+                        here.sub[size] = sub
+                    offset = self.offset + a0 * here.strides[0] + b0 * here.strides[1]
+                    return NkiTensor(self.buffer, sub, offset)
+        return self._index(key if isinstance(key, tuple) else (key,))
+
+    def _index(self, key: tuple[Any, ...]) -> "NkiTensor":
+        key = _without_ellipsis(key, self.ndim)
+        if len(key) > self.ndim:
+            raise self._bounds(f"{len(key)} indices for {self.ndim} dimensions", "")
+        key = (*key, *(slice(None),) * (self.ndim - len(key)))
+        shape: list[int] = []
+        strides: list[int] = []
+        dropped: list[bool] = []
+        offset = self.offset
+        for axis, (item, size, stride) in enumerate(
+            zip(key, self.shape, self.strides, strict=True)
+        ):
+            start, count, step, drop = self._axis(item, axis, size)
+            offset += start * stride
+            shape.append(count)
+            strides.append(stride * step)
+            dropped.append(drop)
+        keep = self._kept(dropped)
+        return self.elements_at(
+            tuple(n for n, k in zip(shape, keep, strict=True) if k),
+            tuple(s for s, k in zip(strides, keep, strict=True) if k),
+            offset,
+        )  # type: ignore[return-value]
+
+    def _kept(self, dropped: list[bool]) -> list[bool]:
+        keep = [not drop for drop in dropped]
+        if not self.layout.on_chip:
+            return keep if any(keep) else [*keep[:-1], True]
+        keep[0] = True
+        for axis in range(len(keep) - 1, 0, -1):
+            if sum(keep) >= 2:
+                break
+            keep[axis] = True
+        return keep
+
+    def _axis(self, item: Any, axis: int, size: int) -> tuple[int, int, int, bool]:
+        if isinstance(item, DynamicSlice):
+            item = slice(item.start, item.start + item.size)
+        if isinstance(item, slice):
+            step = 1 if item.step is None else int(item.step)
+            start = 0 if item.start is None else int(item.start)
+            stop = size if item.stop is None else int(item.stop)
+            if start < 0 and stop <= 0 or (item.stop is not None and stop < 0):
+                start, stop = start % size if start < 0 else start, stop % size
+            count = -(-(stop - start) // step)
+            if not (0 <= start < size and count > 0 and start + (count - 1) * step < size):
+                raise self._bounds(f"[{item.start}:{item.stop}] leaves dimension {axis}", size)
+            return start, count, step, False
+        if hasattr(item, "__index__"):
+            index = item.__index__()
+            place = index + size if index < 0 else index
+            if not 0 <= place < size:
+                raise self._bounds(f"index {index} leaves dimension {axis}", size)
+            return place, 1, 1, True
+        raise NotModelled(
+            f"indexing with {type(item).__name__}", "an access pattern: use .ap() or slices"
+        )
+
+    def _bounds(self, what: str, size: Any) -> ProgramError:
+        return OutOfBounds(
+            f"{self.buffer.name}: {what}",
+            {"tensor": self.describe()},
+            f"0 to {size}" if size != "" else f"{self.ndim} dimensions",
+            fix="tile the loop so that the last tile ends with the tensor",
+        )
+
+    def ap(
+        self,
+        pattern: Any,
+        offset: int | None = None,
+        scalar_offset: Any = None,
+        vector_offset: Any = None,
+        indirect_dim: int = 0,
+        dtype: Any = None,
+    ) -> "NkiTensor":
+        """An access pattern over the storage: pairs of (step, count) in elements."""
+        if scalar_offset is not None or vector_offset is not None:
+            raise NotModelled("indirect access patterns", "addresses taken from data")
+        if dtype is not None and dtype != self.dtype:
+            return self.view(dtype).ap(pattern, offset)
+        strides = tuple(int(step) for step, _ in pattern)
+        shape = tuple(int(count) for _, count in pattern)
+        start = self.offset if offset is None else int(offset)
+        reach = start + sum(s * (n - 1) for s, n in zip(strides, shape, strict=True))
+        if not (0 <= start and reach < prod(self.buffer.shape) and min(shape, default=1) > 0):
+            raise self._bounds(f"the pattern {pattern} reaches element {reach}", reach)
+        return self.elements_at(shape, strides, start)  # type: ignore[return-value]
+
+    def reshape(self, shape: Any, *more: int) -> "NkiTensor":
+        """The same elements in another shape; a dense tensor only."""
+        sizes = tuple(int(n) for n in (shape if isinstance(shape, (tuple, list)) else (shape, *more)))
+        if -1 in sizes:
+            known = -prod(sizes)
+            sizes = tuple(self.size // known if n == -1 else n for n in sizes)
+        if prod(sizes) != self.size:
+            raise self._bounds(f"cannot reshape to {sizes}: {prod(sizes)} elements", self.size)
+        if self.strides == row_major(self.shape):
+            return self.elements_at(sizes, row_major(sizes), self.offset)  # type: ignore[return-value]
+        return self._reshape_strided(sizes)
+
+    def _reshape_strided(self, sizes: tuple[int, ...]) -> "NkiTensor":
+        import numpy as np  # noqa: PLC0415 - NumPy decides whether a strided view can be reshaped
+
+        probe = np.ndarray(self.shape, np.int8, np.zeros(1, np.int8).data, 0, (0,) * self.ndim)
+        probe = np.lib.stride_tricks.as_strided(probe, self.shape, self.strides)
+        try:
+            strides = np.reshape(probe, sizes, copy=False).strides
+        except ValueError:
+            raise self._bounds(f"cannot reshape a strided view to {sizes}", self.size) from None
+        return self.elements_at(sizes, strides, self.offset)  # type: ignore[return-value]
+
+    def permute(self, dims: Any, *more: int) -> "NkiTensor":
+        """The dimensions in another order; the partition dimension stays first on chip."""
+        order = tuple(dims) if isinstance(dims, (tuple, list)) else (dims, *more)
+        return self.elements_at(
+            tuple(self.shape[d] for d in order), tuple(self.strides[d] for d in order), self.offset
+        )  # type: ignore[return-value]
+
+    def broadcast(self, dim: int, size: int) -> "NkiTensor":
+        """Repeats a dimension of size 1."""
+        shape, strides = list(self.shape), list(self.strides)
+        if shape[dim] != 1:
+            raise self._bounds(f"cannot broadcast dimension {dim} of size {shape[dim]}", 1)
+        shape[dim], strides[dim] = size, 0
+        return self.elements_at(tuple(shape), tuple(strides), self.offset)  # type: ignore[return-value]
+
+    def broadcast_to(self, shape: Any) -> "NkiTensor":
+        """Repeats dimensions of size 1 to reach a shape, as NumPy would."""
+        sizes = tuple(shape)
+        lead = len(sizes) - self.ndim
+        old, old_strides = (1,) * lead + self.shape, (0,) * lead + self.strides
+        if lead < 0 or any(o not in (1, n) for o, n in zip(old, sizes, strict=True)):
+            raise self._bounds(f"cannot broadcast to {sizes}", self.size)
+        strides = tuple(
+            s if o == n else 0 for o, n, s in zip(old, sizes, old_strides, strict=True)
+        )
+        return self.elements_at(sizes, strides, self.offset)  # type: ignore[return-value]
+
+    def expand_dim(self, dim: int) -> "NkiTensor":
+        """Adds a dimension of size 1."""
+        shape, strides = list(self.shape), list(self.strides)
+        shape.insert(dim, 1)
+        strides.insert(dim, 1)
+        return self.elements_at(tuple(shape), tuple(strides), self.offset)  # type: ignore[return-value]
+
+    def squeeze_dim(self, dim: int) -> "NkiTensor":
+        """Removes a dimension of size 1."""
+        shape, strides = list(self.shape), list(self.strides)
+        if shape.pop(dim) != 1:
+            raise self._bounds(f"dimension {dim} has size {self.shape[dim]}", 1)
+        strides.pop(dim)
+        return self.elements_at(tuple(shape), tuple(strides), self.offset)  # type: ignore[return-value]
+
+    def reshape_dim(self, dim: int, shape: Any) -> "NkiTensor":
+        """Splits one dimension into several."""
+        sizes = list(shape)
+        if -1 in sizes:
+            sizes[sizes.index(-1)] = self.shape[dim] // -prod(sizes)
+        if prod(sizes) != self.shape[dim]:
+            raise self._bounds(f"cannot split {self.shape[dim]} into {tuple(sizes)}", dim)
+        inner = tuple(self.strides[dim] * s for s in row_major(tuple(sizes)))
+        return self.elements_at(
+            (*self.shape[:dim], *sizes, *self.shape[dim + 1 :]),
+            (*self.strides[:dim], *inner, *self.strides[dim + 1 :]),
+            self.offset,
+        )  # type: ignore[return-value]
+
+    def flatten_dims(self, start: int, end: int) -> "NkiTensor":
+        """Joins neighbouring dimensions, ``end`` included."""
+        merged = prod(self.shape[start : end + 1])
+        return self.reshape((*self.shape[:start], merged, *self.shape[end + 1 :]))
+
+    def slice(self, dim: int, start: int, end: int, step: int = 1) -> "NkiTensor":
+        """A range of one dimension."""
+        key = [slice(None)] * self.ndim
+        key[dim] = slice(start, end, step)
+        return self._index(tuple(key))
+
+    def select(self, dim: int, index: Any) -> "NkiTensor":
+        """One index of one dimension."""
+        key: list[Any] = [slice(None)] * self.ndim
+        key[dim] = index
+        return self._index(tuple(key))
+
+    def view(self, dtype: Any) -> "NkiTensor":
+        """The same bytes read as another dtype; the last dimension changes its length."""
+        from trnlab import formats  # noqa: PLC0415 - formats is heavy and rarely needed here
+
+        new = formats.format_of(dtype)
+        old, size = self.itemsize, new.itemsize
+        scale = lambda n: n * old // size  # noqa: E731
+        shape = (*self.shape[:-1], scale(self.shape[-1]))
+        strides = (*(scale(s) for s in self.strides[:-1]), 1)
+        new_layout = layout(self.space, new, shape, strides, scale(self.layout.pitch))
+        return NkiTensor(self.buffer, new_layout, scale(self.offset))
+
+    reinterpret_cast = view
+
+    @property
+    def name(self) -> str:
+        """The tensor's name."""
+        return self.buffer.name
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie next to each other in order."""
+        return self.strides == row_major(self.shape)
+
+    @property
+    def is_hbm(self) -> bool:
+        """Whether this lives in HBM."""
+        return self.space in HBM_SPACES
+
+    def get_pattern(self) -> list[list[int]]:
+        """The access pattern: pairs of [step, count]."""
+        return [[s, n] for s, n in zip(self.strides, self.shape, strict=True)]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __bool__(self) -> bool:
+        raise NotModelled("a branch on a tensor's value", "control flow on the device")
+
+    def __repr__(self) -> str:
+        return f"<{self.describe()}>"
+
+
+def _without_ellipsis(key: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
+    where = [i for i, item in enumerate(key) if item is Ellipsis]
+    if not where:
+        return key
+    fill = (slice(None),) * (ndim - len(key) + 1)
+    return (*key[: where[0]], *fill, *key[where[0] + 1 :])

@@ -1,0 +1,57 @@
+"""Making tensors: what `nl.ndarray` and its relatives do in every API generation."""
+
+from math import prod
+from typing import Any
+
+from trnlab import formats
+from trnlab.errors import BadArguments
+from trnlab.isa.tile import SBUF, Space, Tile, whole
+from trnlab.nki import tensor_class
+from trnlab.nki.jit import launch, running
+
+
+def make(
+    shape: Any,
+    dtype: Any,
+    buffer: Space | None = None,
+    name: str = "",
+    address: tuple[int, int] | None = None,
+) -> Any:
+    """An uninitialised tensor; one that is shared between instances of a grid is made once."""
+    run = running()
+    sizes = check_shape(shape)
+    space = SBUF if buffer is None else buffer
+    if not isinstance(space, Space):
+        raise BadArguments(
+            f"buffer={buffer!r} is not a memory",
+            fix="use nl.sbuf, nl.psum, nl.hbm, nl.private_hbm or nl.shared_hbm",
+            place=run.here(),
+            see="nki.language.ndarray",
+        )
+    kind = tensor_class(run.api)
+    if space is not Space.shared_hbm:
+        return whole(run.buffer(space, formats.format_of(dtype), sizes, name, address), kind)
+    here = launch()
+    if here.next_shared == len(here.shared):
+        made = run.buffer(space, formats.format_of(dtype), sizes, name or f"out{here.next_shared}")
+        here.shared.append(whole(made, kind))
+    here.next_shared += 1
+    return here.shared[here.next_shared - 1]
+
+
+def check_shape(shape: Any) -> tuple[int, ...]:
+    """A shape as a tuple of positive integers; raises BadArguments for anything else."""
+    sizes = tuple(int(n) for n in (shape if isinstance(shape, (tuple, list)) else (shape,)))
+    if not sizes or prod(sizes) <= 0 or min(sizes) < 1:
+        raise BadArguments(
+            f"a tensor cannot have the shape {sizes}",
+            limit="at least one dimension, each at least 1",
+            place=running().here(),
+            see="nki.language.ndarray",
+        )
+    return sizes
+
+
+def is_tile(value: Any) -> bool:
+    """Whether a value is a tensor of this kernel rather than a number."""
+    return isinstance(value, Tile)

@@ -1,0 +1,185 @@
+"""A run in one dictionary that JSON can hold."""
+
+from dataclasses import asdict
+from typing import Any
+
+from trnlab.errors import TrnlabError
+from trnlab.machine.chip import Chip, OnChip
+from trnlab.report.energy import cores_used, dollars, energy, matmul_flops
+from trnlab.report.roofline import roofline
+from trnlab.report.waiting import by_line, engine_waits, grouped, path_seconds, waits
+from trnlab.trace import Trace
+
+BAND = "band: not validated yet"
+LINES = 20  # lines of source that a summary keeps
+
+_FOR = {
+    "first": "its first work",
+    "engine busy": "the engine",
+    "data": "data",
+    "buffer": "a free buffer",
+    "memory": "memory",
+    "queue busy": "the queue",
+    "clock": "the clock",
+}
+
+
+def summarise(trace: Trace, chip: Chip) -> dict[str, Any]:
+    """Everything a report says about a run, ready for JSON; shares are of 1, the rest base units.
+
+    Keys: seconds, band, basis, limit (lane, busy, path, sentence), engines (one entry per engine,
+    DMA queues together), busy (share per lane and of ``dma``), waits, lines, flops (by format),
+    totals, roofline, memory (peak bytes a partition against usable), joules, dollars, receipt.
+    Raises TrnlabError where the trace was made on another chip.
+    """
+    _same_chip(trace, chip)
+    engines = _engines(trace)
+    return {
+        "seconds": trace.seconds,
+        "band": BAND,
+        "basis": trace.basis,
+        "limit": _limit(engines),
+        "engines": engines,
+        "busy": _shares(trace, trace.busy()) | {e["lane"]: e["busy"] for e in engines},
+        "waits": [
+            {"lane": lane, "cause": cause, "blocker": blocker, "seconds": seconds}
+            for lane, found in waits(trace).items()
+            for (cause, blocker), seconds in found.items()
+        ],
+        "lines": [line._asdict() for line in by_line(trace, LINES)],
+        "flops": matmul_flops(trace),
+        "totals": dict(trace.totals),
+        "roofline": roofline(trace, chip),
+        "memory": {
+            "sbuf": _peak(trace, "sbuf_peak_bytes", chip.core.sbuf),
+            "psum": _peak(trace, "psum_peak_bytes", chip.core.psum),
+        },
+        "joules": asdict(energy(trace, chip)),
+        "dollars": dollars(trace, chip),
+        "receipt": _receipt(trace, chip),
+    }
+
+
+def reason(cause: str, blocker: str, lane: str) -> str:
+    """Says what a lane waited for: ``reason("data", "dma/sync", "vector")``."""
+    return _FOR[cause] + (f" from {blocker}" if blocker not in ("", lane) else "")
+
+
+def percent(share: float) -> str:
+    """Writes a share: ``percent(0.83)`` is ``83 %``; small ones keep a decimal."""
+    return f"{share:.1%}".replace("%", " %") if 0 < share < 0.0995 else f"{100 * share:.0f} %"
+
+
+def _engines(trace: Trace) -> list[dict[str, Any]]:
+    """Busy share, share of the critical path and longest wait, per engine that did something."""
+    together = grouped(trace)
+    seconds, found = together.busy(), engine_waits(trace)
+    busy, path = _shares(trace, seconds), _shares(trace, path_seconds(together))
+    return [
+        {
+            "lane": name,
+            "busy": busy[name],
+            "path": path[name],
+            "wait": _longest(found[name], trace.seconds, trace.seconds - seconds[name]),
+        }
+        for name in sorted(together.lanes, key=_core_then_dma)
+        if busy[name] > 0
+    ]
+
+
+def _core_then_dma(lane: str) -> tuple[str, bool]:
+    return lane.rpartition("/")[0], lane.endswith("dma")
+
+
+def _longest(
+    found: dict[tuple[str, str], float], whole: float, idle: float
+) -> dict[str, Any] | None:
+    """The longest wait of an engine, as a share of the run and of the engine's idle time."""
+    for (cause, blocker), seconds in found.items():
+        return {
+            "cause": cause,
+            "blocker": blocker,
+            "share": seconds / whole,
+            "of_idle": seconds / idle,
+        }
+    return None
+
+
+def _limit(engines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The engine that the critical path mostly runs through, or the busiest where it is broken."""
+    if not engines:
+        return {"lane": "", "busy": 0.0, "path": 0.0, "sentence": "nothing ran"}
+    whole = sum(entry["path"] for entry in engines) > 0.5
+    first = max(engines, key=lambda entry: entry["path" if whole else "busy"])
+    wait = _telling(engines, first)
+    sentence = _verdict(engines, first) + (f"; {wait}" if wait else "")
+    return {key: first[key] for key in ("lane", "busy", "path")} | {"sentence": sentence}
+
+
+def _verdict(engines: list[dict[str, Any]], first: dict[str, Any]) -> str:
+    name, busy, path = _name(first["lane"]), percent(first["busy"]), percent(first["path"])
+    most = max(entry["busy"] for entry in engines)
+    if first["busy"] >= 0.5:
+        return f"{name} is the limit: busy {busy} of the time, {path} of the critical path"
+    if most < 0.5:
+        return (
+            f"latency is the limit: no engine is busy more than {percent(most)} of the time; "
+            f"{path} of the critical path is {name}"
+        )
+    return f"{name} is the limit: {path} of the critical path, though busy only {busy} of the time"
+
+
+def _telling(engines: list[dict[str, Any]], first: dict[str, Any]) -> str:
+    """The wait worth naming: the limiting engine's own unless it hardly waits, else the longest."""
+    waiting = [entry for entry in engines if entry["wait"] and entry["wait"]["cause"] != "first"]
+    own = [entry for entry in waiting if entry is first and entry["busy"] < 0.95]
+    entry = max(own or waiting, key=lambda entry: entry["wait"]["share"], default=None)
+    if entry is None:
+        return ""
+    wait, lane = entry["wait"], entry["lane"]
+    why = reason(wait["cause"], wait["blocker"], lane)
+    return f"{lane} waited {percent(wait['of_idle'])} of its idle time for {why}"
+
+
+def _name(lane: str) -> str:
+    return lane.replace("dma", "DMA") if lane.endswith("dma") else f"{lane} engine"
+
+
+def _shares(trace: Trace, seconds: dict[str, float]) -> dict[str, float]:
+    whole = trace.seconds or 1.0
+    return {name: value / whole for name, value in seconds.items()}
+
+
+def _peak(trace: Trace, key: str, memory: OnChip) -> dict[str, float]:
+    peak = trace.totals.get(key, 0.0)
+    return {"peak": peak, "usable": int(memory.usable), "share": peak / memory.usable}
+
+
+def _receipt(trace: Trace, chip: Chip) -> dict[str, Any]:
+    """What ran, on which model of what, with how many fitted constants, and what was left out."""
+    meta = trace.meta
+    return {
+        "kernel": meta.get("kernel", ""),
+        "chip": chip.key,
+        "core": meta.get("core", chip.core.name),
+        "api": meta.get("api", ""),
+        "cores": cores_used(trace),
+        "chip_cores": int(chip.cores),
+        "time_only": meta.get("time_only", False),
+        "constants": meta.get("constants", 0),
+        "notes": list(_notes(meta.get("notes", ()))),
+        "version": meta.get("version", ""),
+    }
+
+
+def _notes(notes: object) -> tuple[str, ...]:
+    return tuple(str(note) for note in notes) if isinstance(notes, tuple | list) else (str(notes),)
+
+
+def _same_chip(trace: Trace, chip: Chip) -> None:
+    made = trace.meta.get("chip", chip.key)
+    if made not in (chip.key, *chip.aliases):
+        raise TrnlabError(
+            f"the trace was made on '{made}' and cannot be read as '{chip.key}'; "
+            f"run the kernel again with chip='{chip.key}'"
+        )

@@ -1,0 +1,113 @@
+"""What kept each lane from starting: idle seconds, the critical path, the lines that cost most."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from trnlab.trace import CAUSES, Trace
+
+
+class Line(NamedTuple):
+    """One line of source: the lane it used most, seconds that it occupied lanes, their share of
+    all such seconds, how many spans it made, and the seconds of the critical path it accounts for.
+    """
+
+    where: str
+    lane: str
+    seconds: float
+    share: float
+    spans: int
+    path: float
+
+
+def group(lane: str) -> str:
+    """Engine or DMA that a lane belongs to: all DMA queues of a core are one."""
+    head, dma, _ = lane.partition("dma/")
+    return head + "dma" if dma else lane
+
+
+def grouped(trace: Trace) -> Trace:
+    """The same trace with the DMA queues of a core as one lane."""
+    groups = tuple(dict.fromkeys(group(lane) for lane in trace.lanes))
+    index = np.array([groups.index(group(lane)) for lane in trace.lanes], np.int32)
+    return replace(trace, lanes=groups, lane=index[trace.lane])
+
+
+def waits(trace: Trace) -> dict[str, dict[tuple[str, str], float]]:
+    """Seconds each lane was idle before a span, by (cause, blocking lane), longest first.
+
+    The blocking lane is empty where a span waited for nobody. Idle time after a lane's last span
+    belongs to nobody and is not counted.
+    """
+    return _waits(trace, trace)
+
+
+def engine_waits(trace: Trace) -> dict[str, dict[tuple[str, str], float]]:
+    """The same per engine: DMA is idle while none of its queues moves anything."""
+    return _waits(grouped(trace), trace)
+
+
+def _waits(trace: Trace, blocking: Trace) -> dict[str, dict[tuple[str, str], float]]:
+    idle, width = _idle(trace), len(blocking.lanes) + 1
+    blocker = np.where(trace.blocker >= 0, blocking.lane[trace.blocker], width - 1)
+    key = (trace.lane.astype(np.int64) * len(CAUSES) + trace.cause) * width + blocker
+    kinds, which = np.unique(key[idle > 0], return_inverse=True)
+    seconds = np.bincount(which, weights=idle[idle > 0], minlength=len(kinds))
+    found: dict[str, dict[tuple[str, str], float]] = {lane: {} for lane in trace.lanes}
+    names = (*blocking.lanes, "")
+    for row in np.argsort(-seconds, kind="stable"):
+        rest, by = divmod(int(kinds[row]), width)
+        lane, cause = divmod(rest, len(CAUSES))
+        found[trace.lanes[lane]][CAUSES[cause], names[by]] = float(seconds[row])
+    return found
+
+
+def path_seconds(trace: Trace) -> dict[str, float]:
+    """Seconds of the critical path that each lane accounts for.
+
+    A span accounts for the time from its start to the start of the span that it held up, its own
+    latency and the signal included.
+    """
+    path, held = _held(trace)
+    spent = np.bincount(trace.lane[path], weights=held, minlength=len(trace.lanes))
+    return dict(zip(trace.lanes, spent.tolist(), strict=True))
+
+
+def by_line(trace: Trace, top: int | None = None) -> list[Line]:
+    """Lines of source by the seconds for which they occupied lanes, most expensive first."""
+    cost, shape = trace.busy_until - trace.start, (len(trace.wheres), len(trace.lanes))
+    key = trace.where.astype(np.int64) * shape[1] + trace.lane
+    table = np.bincount(key, weights=cost, minlength=shape[0] * shape[1]).reshape(shape)
+    seconds, spans = table.sum(axis=1), np.bincount(trace.where, minlength=shape[0])
+    path, held = _held(trace)
+    spent = np.bincount(trace.where[path], weights=held, minlength=shape[0])
+    order = [row for row in np.argsort(-seconds, kind="stable") if spans[row]][:top]
+    return [
+        Line(
+            where=trace.wheres[row],
+            lane=trace.lanes[int(table[row].argmax())],
+            seconds=float(seconds[row]),
+            share=float(seconds[row] / (cost.sum() or 1.0)),
+            spans=int(spans[row]),
+            path=float(spent[row]),
+        )
+        for row in order
+    ]
+
+
+def _held(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the critical path, and seconds from the start of each to the start of the next."""
+    path = np.array(trace.critical_path(), np.int64)
+    return path, np.diff(np.append(trace.start[path], trace.seconds))[: len(path)]
+
+
+def _idle(trace: Trace) -> np.ndarray:
+    """Seconds before each span for which its lane had nothing to do."""
+    idle = np.zeros(len(trace))
+    for lane in range(len(trace.lanes)):
+        rows = np.flatnonzero(trace.lane == lane)
+        rows = rows[np.argsort(trace.start[rows], kind="stable")]
+        free = np.maximum.accumulate(np.append(0.0, trace.busy_until[rows]))[:-1]
+        idle[rows] = np.maximum(trace.start[rows] - free, 0.0)
+    return idle

@@ -1,0 +1,335 @@
+"""A core that runs a kernel: each instruction is checked, computed and recorded as it is issued."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from trnlab import formats
+from trnlab.errors import (
+    IllegalInstruction,
+    NotModelled,
+    OutOfMemory,
+    Place,
+    ProgramError,
+    UninitialisedRead,
+)
+from trnlab.isa.instruction import Instruction
+from trnlab.isa.matmul import NcMatmul
+from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile
+from trnlab.machine.chip import Chip
+from trnlab.sim import memory
+from trnlab.sim.capacity import needs
+from trnlab.sim.cost import Cost, cost
+from trnlab.sim.groups import Groups
+from trnlab.sim.program import BufferFacts, Program
+
+PACKAGE = str(Path(__file__).parents[1])
+MAX_TENSOR = 2**40  # bytes; more is a mistake, not a tensor
+
+
+@dataclass(eq=False)
+class Entry:
+    """What is known of an instruction before its data: rules, cost, and how to compute it."""
+
+    number: int
+    model: Instruction
+    cost: Cost
+    broken: tuple[str, ...]
+    picks: tuple[tuple[int, int], ...]  # operands in the order of the program row: writes, reads
+    reads: tuple[tuple[int, int], ...]  # operands `value` takes
+    widen: tuple[bool, ...]
+    grouped: bool  # a plain matmul, which may be computed together with others
+
+
+@dataclass(eq=False)
+class Run:
+    """One kernel on one chip: program, memories and everything that was found on the way.
+
+    ``values`` False records and checks without computing. ``cores`` is how many cores the launch
+    spreads over, ``core_index`` which one is running now.
+    """
+
+    chip: Chip
+    values: bool = True
+    timed: bool = True
+    api: str = "nki"
+    cores: int = 1
+    core_index: int = 0
+    program: Program = field(default_factory=Program)
+    entries: dict[Any, Entry] = field(default_factory=dict)
+    found: dict[Any, ProgramError] = field(default_factory=dict)
+    registers: dict[str, np.ndarray] = field(default_factory=dict)
+    groups: Groups = field(default_factory=Groups)
+
+    def __post_init__(self) -> None:
+        self.core = self.chip.core
+        self._places = self.program.places
+        self._extend = self.program.rows.extend
+
+    def buffer(
+        self,
+        space: Space,
+        dtype: Any,
+        shape: tuple[int, ...],
+        name: str = "",
+        address: tuple[int, int] | None = None,
+    ) -> Buffer:
+        """Makes a tensor; its bytes appear when it is first written."""
+        program = self.program
+        place = self.place()
+        index = len(program.buffers)
+        made = Buffer(index, name or f"t{index}", space, dtype, shape, address, place)
+        program.buffers.append(BufferFacts.of(made, self.core_index))
+        if made.nbytes > MAX_TENSOR:
+            raise OutOfMemory(
+                f"{made.name} would take {made.nbytes:,} bytes",
+                limit=f"{MAX_TENSOR:,} bytes",
+                place=program.place(place),
+            )
+        if space not in HBM_SPACES:
+            self._check_shape(made)
+        return made
+
+    def _check_shape(self, made: Buffer) -> None:
+        memory_ = self.core.sbuf if made.space is Space.sbuf else self.core.psum
+        if made.base_partition + made.shape[0] > memory_.partitions:
+            self.report(
+                OutOfMemory,
+                f"{made.name} spans {made.shape[0]} partitions",
+                {"tensor": f"{made.space.name} {made.dtype} {list(made.shape)}"},
+                f"{memory_.partitions} partitions",
+                "put the partition dimension first and tile it by 128",
+                "nki.language.ndarray",
+            )
+        end = made.base_byte + made.row_bytes
+        if end > memory_.usable:
+            self.report(
+                OutOfMemory,
+                f"{made.name} ends at byte {end:,} of its partition in {made.space.name}",
+                {"tensor": f"{made.space.name} {made.dtype} {list(made.shape)}",
+                 "over": f"{end - memory_.usable:,} bytes a partition"},
+                f"{memory_.usable:,} bytes a partition on {self.core.name}",
+                "use a smaller tile, or a narrower dtype",
+                "nki.language.ndarray",
+            )  # fmt: skip
+
+    def place(self) -> int:
+        """The number of the user's source line that is running."""
+        frame = _user_frame()
+        key = (frame.f_code, frame.f_lineno)
+        return self._places.setdefault(key, len(self._places))
+
+    def here(self) -> Place:
+        """The user's source line that is running."""
+        frame = _user_frame()
+        return Place(frame.f_code.co_filename, frame.f_lineno)
+
+    def report(
+        self,
+        kind: type[ProgramError],
+        what: str,
+        given: dict[str, str],
+        limit: str = "",
+        fix: str = "",
+        see: str = "",
+    ) -> None:
+        """Notes a violation; the run goes on."""
+        place = self.here()
+        self.found.setdefault((kind, what, place), kind(what, given, limit, place, fix, see))
+
+    def note(self, text: str) -> None:
+        """Notes something that was approximated, once."""
+        self.program.notes.setdefault(text)
+
+    def enter(self, kind: type[Instruction], operands: tuple[Any, ...], key: Any) -> Entry:
+        """Checks and prices an instruction that was not seen before."""
+        model = kind(*operands)
+        names = [f.name for f in fields(model)]
+        self._check_operands(model, names)
+        broken = tuple(model.broken(self.core))
+        written, reads = model.written(), model.reads()
+        entry = Entry(
+            len(self.program.costs),
+            model,
+            self._price(model, bool(broken)),
+            broken,
+            tuple(_pick(n, names) for n in (*written, *reads)),
+            tuple(_pick(n, names) for n in reads),
+            tuple(not model.keeps_bits and n not in model.raw for n in reads),
+            isinstance(model, NcMatmul) and not broken and model.perf_mode is None,
+        )
+        self.program.costs.append(entry.cost)
+        _forget_buffers(model)
+        if not broken:
+            self.entries[key] = entry
+        else:
+            self._report_rules(kind(*operands), broken)
+        return entry
+
+    def _check_operands(self, model: Instruction, names: list[str]) -> None:
+        for name in names:
+            value = getattr(model, name)
+            if name in model.operands and name not in model.scalars and name not in model.lists:
+                if not isinstance(value, Tile):
+                    raise IllegalInstruction(
+                        f"{model.name}: {name} is not a tile",
+                        {name: f"{type(value).__name__} {value!r}"[:80]},
+                        place=self.here(),
+                        see=model.page,
+                    )
+
+    def _price(self, model: Instruction, broken: bool) -> Cost:
+        try:
+            return cost(model, self.core)
+        except (KeyError, ZeroDivisionError, IndexError):
+            if not broken:
+                raise
+            return Cost(model.name, "sync", 0.0, 0.0, len(model.reads()), len(model.written()))
+
+    def _report_rules(self, model: Instruction, broken: tuple[str, ...]) -> None:
+        given = {name: tile.describe() for name, tile in model.tiles().items()}
+        for sentence in broken:
+            self.report(
+                IllegalInstruction,
+                f"{model.name} is not legal on {self.core.name} ({self.chip.key}): {sentence}",
+                given,
+                sentence,
+                see=model.page,
+            )
+
+    def issue(self, entry: Entry, operands: tuple[Any, ...], mask: Any = None) -> None:
+        """Records an instruction and, unless only time is asked for, computes it."""
+        frame = sys._getframe(2)
+        while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+            frame = frame.f_back
+        key = (frame.f_code, frame.f_lineno)
+        places = self._places
+        place = places.get(key)
+        if place is None:
+            place = places[key] = len(places)
+        row = [entry.number, place, self.core_index]
+        for position, item in entry.picks:
+            tile = operands[position] if item < 0 else operands[position][item]
+            row += (tile.buffer.index, tile.layout.index, tile.offset)
+        self._extend(row)
+        self.program.count += 1
+        if self.values:
+            self._compute(entry, operands, mask)
+
+    def _compute(self, entry: Entry, operands: tuple[Any, ...], mask: Any) -> None:
+        if entry.grouped and mask is None:
+            if self.groups.add(entry.model, operands, self._read_ready):
+                return
+        arrays = []
+        for (position, item), widen in zip(entry.reads, entry.widen, strict=True):
+            tile = operands[position] if item < 0 else operands[position][item]
+            arrays.append(self.read(tile, widen))
+        model = entry.model
+        if model.accumulator:
+            start = operands[0].start_partition
+            registers = self.registers.setdefault(model.accumulator, np.zeros(128, np.float32))
+            out = model.value(*arrays, registers=registers[start:])
+        else:
+            out = model.value(*arrays)
+        results = out if isinstance(out, tuple) else (out,)
+        written = entry.picks[: entry.cost.writes]
+        for (position, item), result in zip(written, results, strict=False):
+            tile = operands[position] if item < 0 else operands[position][item]
+            self.store(tile, result, raw=model.keeps_bits, mask=mask)
+
+    def read(self, tile: Tile, widen: bool) -> np.ndarray:
+        """A tile's contents, in fp32 as engines see them or as stored."""
+        self._read_ready(tile)
+        array = memory.array(tile)
+        return formats.widen(array, tile.layout.dtype) if widen else array
+
+    def _read_ready(self, tile: Tile) -> None:
+        buffer = tile.buffer
+        if self.groups.waiting:
+            self.groups.flush_for(buffer)
+        if buffer.written is not True and not memory.is_written(tile):
+            self.report(
+                UninitialisedRead,
+                f"{buffer.name} is read before all of it is written",
+                {"tensor": tile.describe()},
+                fix="write it first: nisa.memset, a load, or an instruction that covers the tile",
+            )
+
+    def store(self, tile: Tile, values: np.ndarray, *, raw: bool, mask: Any = None) -> None:
+        """Rounds values to the tile's dtype and stores them, only where ``mask`` says if given."""
+        if self.groups.waiting:
+            self.groups.flush_for(tile.buffer, writing=True)
+        dtype = tile.layout.dtype
+        stored = values if raw else formats.narrow(values, dtype)
+        if stored.dtype != formats.storage(dtype):
+            stored = stored.astype(formats.storage(dtype))
+        if mask is not None:
+            memory.write_where(tile, np.broadcast_to(stored, tile.shape), mask)
+        elif stored.ndim == 0 or stored.size != tile.size:
+            memory.write(tile, np.broadcast_to(stored, tile.shape))
+        else:
+            memory.write(tile, stored)
+
+    def finish(self) -> None:
+        """Computes what was put off and checks what only the whole program shows."""
+        self.groups.flush()
+        for need in needs(self.program, self.core):
+            if not need.over:
+                continue
+            if self.api != "nki" and not any(f.placed for f in need.live):
+                self.note(
+                    f"{need.space} needs {need.peak:,} bytes a partition of {need.usable:,}: the "
+                    "older compiler would rotate or spill tiles, which is not modelled"
+                )
+                continue
+            largest = ", ".join(
+                f"{f.name} {f.row_bytes:,} B ({self.program.place(f.place)})"
+                for f in need.live[:4]
+            )
+            place = self.program.place(need.live[0].place)
+            self.found.setdefault(
+                ("capacity", need.space, need.core),
+                OutOfMemory(
+                    f"{need.space} is over capacity by {need.over:,} bytes a partition",
+                    {"needed": f"{need.peak:,} bytes a partition", "largest": largest},
+                    f"{need.usable:,} bytes a partition on {self.core.name}",
+                    place,
+                    "free tiles earlier, use smaller or narrower ones, or reload instead of keeping",
+                    "nki.language.ndarray",
+                ),
+            )
+
+
+def _pick(name: str, names: list[str]) -> tuple[int, int]:
+    field_name, _, item = name.partition("[")
+    return names.index(field_name), int(item[:-1]) if item else -1
+
+
+def _forget_buffers(model: Instruction) -> None:
+    """A cached instruction must not keep its first operands' bytes alive."""
+    for name in model.operands:
+        held = getattr(model, name)
+        if isinstance(held, Tile):
+            object.__setattr__(model, name, _bare(held))
+        elif name in model.lists:
+            object.__setattr__(model, name, [_bare(t) for t in held])
+
+
+def _bare(tile: Tile) -> Tile:
+    buffer = tile.buffer
+    empty = Buffer(
+        buffer.index, buffer.name, buffer.space, buffer.dtype, buffer.shape, buffer.address
+    )
+    return Tile(empty, tile.layout, tile.offset)
+
+
+def _user_frame() -> FrameType:
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame

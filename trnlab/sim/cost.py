@@ -1,0 +1,111 @@
+"""An instruction says how much, a chip says how fast: the price of one instruction on one core."""
+
+from dataclasses import dataclass, field
+
+from trnlab import formats
+from trnlab.isa.dma import DgeMode, Transfer, moved_bytes
+from trnlab.isa.instruction import Instruction
+from trnlab.isa.matmul import NcMatmul
+from trnlab.machine.chip import Core
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Times in seconds.
+
+    ``busy`` is how long the queue is occupied, ``fixed`` how much later the result is visible.
+    For transfers ``moving`` is the time each of ``engines`` DMA engines takes.
+    """
+
+    name: str
+    queue: str
+    busy: float
+    fixed: float
+    reads: int  # operands that are read, after the written ones
+    writes: int
+    table: str | None = None  # function table of the scalar engine
+    is_array: bool = False  # runs on the systolic array, whose clock ramps
+    is_transfer: bool = False
+    moving: float = 0.0
+    latency: float = 0.0
+    engines: int = 0
+    hbm_read: float = 0.0
+    hbm_write: float = 0.0
+    totals: dict[str, float] = field(default_factory=dict)
+
+
+def cost(instruction: Instruction, core: Core) -> Cost:
+    """Prices an instruction; the same instruction always costs the same on one core."""
+    if isinstance(instruction, Transfer):
+        return _transfer(instruction, core)
+    engine = core.engine(instruction.queue)
+    cycles = engine.start + max(
+        engine.floor, instruction.passes(core) * instruction.elements()
+    )
+    op = getattr(instruction, "op", None)
+    return Cost(
+        instruction.name,
+        instruction.queue,
+        cycles / engine.hz,
+        engine.fixed + instruction.overhead(core),
+        len(instruction.reads()),
+        len(instruction.written()),
+        table=getattr(op, "table", None) if instruction.queue == "scalar" else None,
+        is_array=instruction.queue == "tensor",
+        totals=_totals(instruction),
+    )
+
+
+def _transfer(transfer: Transfer, core: Core) -> Cost:
+    dma = core.dma
+    packets, each = transfer.packets(core)
+    engines = transfer.lanes(core)
+    software = getattr(transfer, "dge_mode", None) is DgeMode.swdge
+    a_packet = (dma.packet + each / dma.rate) / transfer.share(core)
+    if software:
+        a_packet = max(a_packet, dma.packet_software)
+    totals = _totals(transfer)
+    return Cost(
+        transfer.name,
+        transfer.queue,
+        dma.trigger_software if transfer.queue == "gpsimd" else dma.trigger,
+        0.0,
+        len(transfer.reads()),
+        len(transfer.written()),
+        is_transfer=True,
+        moving=packets * a_packet / engines,
+        latency=dma.latency,
+        engines=engines,
+        hbm_read=totals.get("hbm_read_bytes", 0.0),
+        hbm_write=totals.get("hbm_write_bytes", 0.0),
+        totals=totals | {"dma_transfers": 1.0, "dma_bytes": moved_bytes(transfer)},
+    )
+
+
+def _totals(instruction: Instruction) -> dict[str, float]:
+    totals: dict[str, float] = {"instructions": 1.0}
+    tiles = instruction.tiles()
+    for name in instruction.reads():
+        key = f"{_memory(tiles[name])}_read_bytes"
+        totals[key] = totals.get(key, 0.0) + tiles[name].size * tiles[name].itemsize
+    for name in instruction.written():
+        key = f"{_memory(tiles[name])}_write_bytes"
+        totals[key] = totals.get(key, 0.0) + tiles[name].size * tiles[name].itemsize
+    if isinstance(instruction, NcMatmul) and not instruction.is_transpose:
+        totals[f"flops.{_array_format(instruction)}"] = instruction.operations()
+    elif instruction.queue == "tensor":
+        totals["transpose_flops"] = instruction.operations()
+    else:
+        totals["alu_ops"] = instruction.operations()
+    return totals
+
+
+def _memory(tile: object) -> str:
+    space = tile.layout.space.name  # type: ignore[attr-defined]
+    return space if space in ("sbuf", "psum") else "hbm"
+
+
+def _array_format(matmul: NcMatmul) -> str:
+    name = formats.name(matmul.moving.dtype)
+    short = {"bfloat16": "bf16", "float16": "fp16", "tfloat32": "tf32", "float32": "fp32"}
+    return short.get(name, "fp8")

@@ -1,0 +1,146 @@
+"""Matmuls that nobody has read yet.
+
+An accumulation group may be computed late, and neighbours in it as one, as long as nobody sees the
+sum before: that is a matter of speed, never of result. A group is the list of matmuls that add up in
+one PSUM tile. It is computed when anything else touches that tile's tensor, or overwrites a tensor
+that one of its inputs lives in.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from trnlab import formats
+from trnlab.isa.instruction import Instruction
+from trnlab.isa.tile import Buffer, Tile
+from trnlab.sim import memory
+
+WAITING_BYTES = 64 * 2**20  # of inputs; more only costs memory, it does not get faster
+
+
+@dataclass(eq=False)
+class Group:
+    """Matmuls that add up in one PSUM tile, and whether they add to what is there."""
+
+    dst: Tile
+    adds: bool
+    pairs: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Groups:
+    """The groups that wait: at most one a PSUM tensor."""
+
+    waiting: dict[Buffer, Group] = field(default_factory=dict)
+    inputs: dict[Buffer, dict[Buffer, None]] = field(default_factory=dict)
+    held: int = 0
+
+    def add(
+        self, model: Instruction, operands: tuple[Any, ...], ready: Callable[[Tile], None]
+    ) -> bool:
+        """Takes over a matmul that runs at full precision; others (double rows) return False."""
+        dst, stationary, moving = operands[0], operands[1], operands[2]
+        accumulate = operands[6]
+        ready(stationary)
+        ready(moving)
+        group = self.waiting.get(dst.buffer)
+        same = group and group.dst.offset == dst.offset and group.dst.layout is dst.layout
+        if group and (not same or accumulate is False):
+            if same:  # overwritten before anybody saw it
+                self._forget(dst.buffer)
+            else:
+                self.flush_for(dst.buffer)
+            group = None
+        if group is None:
+            group = self.waiting[dst.buffer] = Group(dst, _adds(dst, accumulate))
+        group.pairs.append((_rows(stationary), _rows(moving)))
+        for tile in (stationary, moving):
+            self.inputs.setdefault(tile.buffer, {})[dst.buffer] = None
+            self.held += tile.size * tile.itemsize
+        if self.held > WAITING_BYTES:
+            self.flush()
+        return True
+
+    def flush_for(self, buffer: Buffer, *, writing: bool = False) -> None:
+        """Computes the group that writes this tensor and, before a write, those that read it."""
+        if buffer in self.waiting:
+            self._compute(buffer)
+        if writing and buffer in self.inputs:
+            for psum in list(self.inputs.pop(buffer)):
+                if psum in self.waiting:
+                    self._compute(psum)
+
+    def flush(self) -> None:
+        """Computes everything that waits."""
+        for buffer in list(self.waiting):
+            self._compute(buffer)
+        self.inputs.clear()
+        self.held = 0
+
+    def _forget(self, buffer: Buffer) -> None:
+        del self.waiting[buffer]
+        if not self.waiting:
+            self.inputs.clear()
+            self.held = 0
+
+    def _compute(self, buffer: Buffer) -> None:
+        group = self.waiting[buffer]
+        self._forget(buffer)
+        total = _product(_merged(group.pairs))
+        dst = group.dst
+        if group.adds:
+            seen = memory.array(dst).astype(np.float32).reshape(total.shape)
+            if not memory.is_written(dst):  # only some locations hold a sum already
+                seen = np.where(memory.written_mask(dst).reshape(total.shape), seen, 0)
+            total += seen
+        memory.write(dst, formats.narrow(total, dst.dtype))
+
+
+def _adds(dst: Tile, accumulate: bool | None) -> bool:
+    return accumulate is not False and dst.buffer.written is not False
+
+
+def _rows(tile: Tile) -> np.ndarray:
+    array = memory.array(tile)
+    return array if array.ndim == 2 else array.reshape(array.shape[0], -1)
+
+
+def _merged(pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs whose rows follow each other in memory become one pair of more rows."""
+    merged = [pairs[0]]
+    for left, right in pairs[1:]:
+        above, beside = merged[-1]
+        if _follows(above, left) and _follows(beside, right):
+            merged[-1] = (_stacked(above, left), _stacked(beside, right))
+        else:
+            merged.append((left, right))
+    return merged
+
+
+def _follows(above: np.ndarray, below: np.ndarray) -> bool:
+    step = above.__array_interface__["data"][0] + above.shape[0] * above.strides[0]
+    return (
+        above.strides == below.strides
+        and above.shape[1] == below.shape[1]
+        and below.__array_interface__["data"][0] == step
+    )
+
+
+def _stacked(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    shape = (above.shape[0] + below.shape[0], above.shape[1])
+    return np.lib.stride_tricks.as_strided(above, shape, above.strides, writeable=False)
+
+
+def _product(pairs: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    left, right = pairs[0]
+    total = np.matmul(_wide(left).T, _wide(right))
+    part = np.empty_like(total) if len(pairs) > 1 else None
+    for left, right in pairs[1:]:
+        total += np.matmul(_wide(left).T, _wide(right), out=part)
+    return total
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    return array if array.dtype == np.float32 else formats.widen(array)

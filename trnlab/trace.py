@@ -1,0 +1,99 @@
+"""What a run leaves behind: columns of spans, and what they rest on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+# Why a span did not start earlier.
+CAUSES = ("first", "engine busy", "data", "buffer", "memory", "queue busy", "clock")
+
+
+class Span(NamedTuple):
+    """One row of a trace; times in seconds."""
+
+    lane: str
+    name: str
+    start: float
+    stop: float
+    where: str  # the user's file and line
+    cause: str  # one of CAUSES
+    blocker: int  # row that had to finish first, -1 for none
+    basis: str
+    copies: int = 1
+
+
+@dataclass
+class Trace:
+    """Spans in columns, in program order.
+
+    ``lane``, ``name``, ``where``, ``cause`` hold indices into the tuples of the same plural name;
+    ``busy_until`` is when the lane could take the next span, ``stop`` when the result was visible.
+    ``counters`` maps a name to (times, values); ``totals`` holds sums such as ``flops`` and
+    ``hbm_read_bytes``; ``meta`` says what ran on what.
+    """
+
+    lanes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    wheres: tuple[str, ...] = ()
+    lane: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    name: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    where: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    start: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    busy_until: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    stop: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    cause: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
+    blocker: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    copies: int = 1
+    basis: str = "instructions"
+    counters: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    totals: dict[str, float] = field(default_factory=dict)
+    meta: dict[str, object] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __getitem__(self, row: int) -> Span:
+        return Span(
+            self.lanes[self.lane[row]],
+            self.names[self.name[row]],
+            float(self.start[row]),
+            float(self.stop[row]),
+            self.wheres[self.where[row]],
+            CAUSES[self.cause[row]],
+            int(self.blocker[row]),
+            self.basis,
+            self.copies,
+        )
+
+    def __iter__(self) -> Iterator[Span]:
+        return (self[row] for row in range(len(self)))
+
+    @property
+    def seconds(self) -> float:
+        """Device latency: from the first start to the last result visible."""
+        return float(self.stop.max()) if len(self) else 0.0
+
+    def busy(self) -> dict[str, float]:
+        """Seconds each lane was occupied; spans of one lane that overlap count once."""
+        return {lane: self._occupied(index) for index, lane in enumerate(self.lanes)}
+
+    def _occupied(self, lane: int) -> float:
+        rows = np.flatnonzero(self.lane == lane)
+        if not len(rows):
+            return 0.0
+        order = rows[np.argsort(self.start[rows], kind="stable")]
+        start, stop = self.start[order], self.busy_until[order]
+        reach = np.maximum.accumulate(np.concatenate([[-np.inf], stop[:-1]]))
+        return float(np.maximum(stop - np.maximum(start, reach), 0.0).sum())
+
+    def critical_path(self) -> list[int]:
+        """Rows that led to the end of the run, first to last: each was the next one's blocker."""
+        if not len(self):
+            return []
+        path, row = [], int(np.argmax(self.stop))
+        while row >= 0:
+            path.append(row)
+            row = int(self.blocker[row])
+        return path[::-1]
