@@ -123,7 +123,7 @@ class TensorScalar(
             able = names in (("multiply", "add"), ("multiply", ""), ("add", ""))
             yield (
                 "the scalar engine does multiply-add, multiply or add",
-                (able and "scalar_tensor_scalar" in core.can) or "scalar_fast_modes" in core.can,
+                (able and "scalar_tensor_scalar" in core.can) or "scalar_alu" in core.can,
             )
 
     def _vectors(self) -> list[tuple[str, Tile]]:

@@ -51,10 +51,13 @@ def bitwise(ufunc: np.ufunc) -> Binary:
         arrays = [x.dtype for x in operands if isinstance(x, np.ndarray | np.generic)] or kinds
         dtype = max(arrays, key=lambda kind: kind.itemsize)
         dtype = np.dtype(np.uint8) if dtype.kind == "b" else dtype
-        unsigned = np.dtype(f"u{dtype.itemsize}")
+        unsigned = _UNSIGNED[dtype.itemsize]
         return np.asarray(ufunc(*(_pattern(x, dtype, unsigned) for x in operands))).view(dtype)
 
     return on_bits
+
+
+_UNSIGNED = {n: np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
 
 
 def _pattern(value: Any, dtype: np.dtype[Any], unsigned: np.dtype[Any]) -> Any:
@@ -151,7 +154,8 @@ def mish(x: Array) -> Array:
 def erf(x: Array) -> Array:
     """The error function; in float32 off by at most 2 units in the last place."""
     size = np.abs(x)
-    near = x * _horner(_near(), np.minimum(size * size * (2 / _NEAR**2) - 1, 1))
+    inner = np.clip(x, -_NEAR, _NEAR)
+    near = inner * _horner(_near(), inner * inner * (2 / _NEAR**2) - 1)
     far = np.copysign(1 - _complement(size), x)
     is_near = (size < _NEAR).astype(x.dtype)  # a sum of products is faster than np.where
     return near * is_near + far * (1 - is_near)

@@ -144,6 +144,10 @@ class Instruction:
     def _all_rules(self, core: Core) -> Iterator[Rule]:
         if self.needs:
             yield f"needs a core with '{self.needs}'", self.needs in core.can
+        for operator in (getattr(self, name) for name in self.converters):
+            need = getattr(operator, "needs", None)
+            if need:
+                yield f"{operator} needs a core with '{need}'", need in core.can
         yield from self._shared_rules(core)
         yield from self.rules(core)
 

@@ -103,8 +103,8 @@ class NcMatmul(Instruction, engines=("tensor",), page="nki.isa.nc_matmul"):
         if formats.name(self.moving.dtype) != "float32":
             return 1
         onezero = self.is_stationary_onezero or self.is_moving_onezero
-        exact = self.is_transpose and "exact_transpose" in core.can
-        return core.array.fp32_passes / (2 if onezero or exact else 1)
+        fast = self.is_transpose and "fast_transpose" in core.can
+        return core.array.fp32_passes / (2 if onezero or fast else 1)
 
     def elements(self) -> float:
         """One moving column a cycle, and never fewer than the array needs to turn round."""

@@ -49,7 +49,7 @@ class Launch:
     ids: tuple[int, ...] = ()
     shared: list[Any] = field(default_factory=list)  # shared_hbm tensors, in order of declaration
     next_shared: int = 0
-    user_code: Any = None
+    pending: Any = None  # the older API's instruction whose destination is not known yet
 
 
 @dataclass(eq=False)

@@ -1,5 +1,6 @@
 """Functions of tiles: each makes a new tile in SBUF, and names an operator when passed as ``op``."""
 
+import builtins
 from collections.abc import Callable
 from typing import Any
 

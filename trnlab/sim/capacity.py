@@ -51,7 +51,7 @@ def _peak(
     space, number, usable = where
     facts = program.buffers
     placed = [i for i in mine if facts[i].placed]
-    fixed = max((facts[i].base_byte + facts[i].row_bytes for i in placed), default=0)
+    fixed = max((facts[i].end for i in placed), default=0)
     floating = [i for i in mine if not facts[i].placed]
     events = [(first[i], 1, i) for i in floating] + [(last[i] + 1, 0, i) for i in floating]
     level = peak = 0

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -117,6 +117,15 @@ class Run:
                 "use a smaller tile, or a narrower dtype",
                 "nki.language.ndarray",
             )  # fmt: skip
+
+    def place_tiles(
+        self, buffer: Buffer, partition: int, bytes_: tuple[int, ...], size: int
+    ) -> None:
+        """Records where the kernel put each logical tile of a tensor."""
+        facts = self.program.buffers[buffer.index]
+        self.program.buffers[buffer.index] = replace(
+            facts, base_partition=partition, placed=True, tiles=bytes_, tile_bytes=size
+        )
 
     def place(self) -> int:
         """The number of the user's source line that is running."""

@@ -44,6 +44,13 @@ class BufferFacts:
     placed: bool  # by the kernel itself
     core: int
     place: int
+    tiles: tuple[int, ...] = ()  # byte of each logical tile, where the kernel placed them one by one
+    tile_bytes: int = 0
+
+    @property
+    def end(self) -> int:
+        """The byte a partition behind a placed tensor."""
+        return max(self.tiles) + self.tile_bytes if self.tiles else self.base_byte + self.row_bytes
 
     @classmethod
     def of(cls, buffer: Buffer, core: int) -> "BufferFacts":

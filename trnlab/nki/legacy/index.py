@@ -108,6 +108,12 @@ class Index:
             self.offset + sum(r for r in reach if r > 0),
         )
 
+    def permuted(self, order: list[int]) -> "Index":
+        """The index with its dimensions in another order."""
+        padded = _padded(self, len(order))
+        sizes, steps = padded.sizes, padded.steps
+        return Index(self.offset, tuple(sizes[a] for a in order), tuple(steps[a] for a in order))
+
     def array(self) -> np.ndarray:
         """Every value, as integers of the index's shape."""
         out = np.full((1,) * len(self.sizes), self.offset, np.int64)
@@ -155,9 +161,13 @@ class Mask:
     __rand__ = __and__
 
     @property
-    def ndim(self) -> int:
-        """Dimensions of the broadcast shape."""
-        return max(len(t.sizes) for t in self.terms)
+    def shape(self) -> tuple[int, ...]:
+        """The broadcast shape of the conditions."""
+        return np.broadcast_shapes(*(t.sizes for t in self.terms))
+
+    def permuted(self, order: list[int], ndim: int) -> "Mask":
+        """The mask for a tile whose dimensions are in another order."""
+        return Mask(tuple(_padded(t, ndim).permuted(order) for t in self.terms))
 
     def box(self, shape: tuple[int, ...]) -> tuple[list[tuple[int, int]], tuple[Index, ...]]:
         """Ranges of each dimension that the mask leaves, and the terms a range cannot express."""

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from tests.isa.make import TRN1, TRN2, TRN3, numbers, same, tile
+from trnlab.isa.activation import Activate, ReduceCmd
+
+
+def make(**changes):
+    given = {"dst": tile((128, 64)), "op": "copy", "data": tile((128, 64))}
+    return Activate(**(given | changes))
+
+
+@pytest.fixture
+def registers():
+    return np.full(128, 5, np.float32)
+
+
+def test_a_function_of_the_scaled_data(registers):
+    data = numbers(128, 64)
+    out = make(op="square", scale=2.0, bias=1.0).value(data, registers=registers)
+    assert same(out, np.square(data * np.float32(2) + np.float32(1)))
+
+
+def test_a_function_from_a_table(registers):
+    data = numbers(128, 64)
+    out = make(op="exp").value(data, registers=registers)
+    assert out.dtype == np.float32
+    np.testing.assert_allclose(out, np.exp(data.astype(np.float64)), rtol=1e-6)
+
+
+def test_scale_and_bias_that_differ_by_partition(registers):
+    data, bias, scale = numbers(128, 8, 8), numbers(128, 1, seed=1), numbers(128, 1, seed=2)
+    instruction = make(bias=tile((128, 1)), scale=tile((128, 1)))
+    assert instruction.reads() == ("data", "bias", "scale")
+    out = instruction.value(data, bias, scale, registers=registers)
+    assert same(out, data * scale[:, :, None] + bias[:, :, None])
+    only = make(scale=tile((128, 1))).value(data, scale, registers=registers)
+    assert same(only, data * scale[:, :, None])
+
+
+@pytest.mark.parametrize(
+    ("cmd", "expected"),
+    [
+        (ReduceCmd.idle, 5),
+        (ReduceCmd.reset, 0),
+        (ReduceCmd.reduce, 5 + 64),
+        (ReduceCmd.reset_reduce, 64),
+    ],
+)
+def test_what_the_registers_hold_after(cmd, expected, registers):
+    data = np.ones((64, 64), np.float32)
+    instruction = make(reduce_op="add", reduce_res=tile((128, 1)), reduce_cmd=cmd)
+    assert instruction.written() == ("dst", "reduce_res")
+    out, total = instruction.value(data, registers=registers)
+    assert same(out, data)
+    assert same(total, np.full(64, expected, np.float32))
+    assert same(registers, np.repeat([expected, 5], 64).astype(np.float32))
+
+
+def test_without_reduce_res_only_the_registers_change(registers):
+    data = np.ones((128, 64), np.float32)
+    out = make(reduce_op="add", reduce_cmd=ReduceCmd.reduce).value(data, registers=registers)
+    assert same(out, data)
+    assert same(registers, np.full(128, 69, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentences"),
+    [
+        (
+            {"dst": tile((128, 32))},
+            ["dst and data span the same partitions, with equally long rows"],
+        ),
+        ({"scale": tile((128, 2))}, ["scale has shape [128, 1]"]),
+        ({"bias": tile((64, 1))}, ["bias has shape [128, 1]"]),
+        ({"scale": tile((128, 1), "bfloat16")}, ["scale is float32"]),
+        ({"reduce_op": "maximum"}, ["reduce_op is add"]),
+        ({"reduce_op": "add", "reduce_res": tile((128, 2))}, ["reduce_res has shape [128, 1]"]),
+        ({"reduce_res": tile((128, 1))}, ["reduce_res comes with reduce_op"]),
+    ],
+)
+def test_rule(changes, sentences):
+    assert make().broken(TRN2) == []
+    assert make(**changes).broken(TRN2) == sentences
+
+
+@pytest.mark.parametrize("core", [TRN1, TRN2, TRN3])
+def test_tables_and_registers_take_time(core):
+    assert (make().queue, make().passes(core), make().elements()) == ("scalar", 1, 64)
+    assert make().overhead(core) == 0
+    assert make(op="exp").overhead(core) == core.timing.function
+    read = make(reduce_op="add", reduce_res=tile((128, 1)), reduce_cmd=ReduceCmd.reset_reduce)
+    assert read.overhead(core) == 64 / core.engine("scalar").hz
