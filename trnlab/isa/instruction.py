@@ -55,6 +55,7 @@ class Instruction:
     lists: ClassVar[frozenset[str]]  # the ones that hold several tiles
     spelled: ClassVar[dict[str, str]] = {}  # NKI's name of a field, where it differs
     raw: ClassVar[frozenset[str]] = frozenset()  # read operands that are never widened
+    unaligned: ClassVar[frozenset[str]] = frozenset()  # operands that start at any partition
     converters: ClassVar[dict[str, Any]]  # fields that users may give in several spellings
     accumulator: ClassVar[str | None] = None  # queue whose 128 reduction registers `value` takes
 
@@ -161,7 +162,8 @@ class Instruction:
                 tile.start_partition + tile.partitions <= core.lanes,
             )
             if self.queue in ("vector", "scalar", "gpsimd", "tensor"):
-                yield f"{name} {_START_RULE}", _starts_well(tile)
+                well = name in self.unaligned or _starts_well(tile)
+                yield f"{name} {_START_RULE}", well
             if self.queue == "gpsimd":
                 yield f"{name} is not in PSUM: GpSimd cannot reach it", tile.space is not PSUM
         if self.queue in ("vector", "scalar", "gpsimd", "tensor"):

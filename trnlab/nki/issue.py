@@ -8,6 +8,7 @@ of a kind makes an instruction object.
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any
 
 from trnlab.errors import BadArguments
@@ -40,7 +41,7 @@ def {kind.name}({", ".join(parameters)}, name=None{extra}):
         return slow(run, KIND, operands)
     run.issue(entry, operands)
 """
-    exec(compile(text, f"<trnlab.nki.isa.{kind.name}>", "exec"), scope)  # noqa: S102
+    exec(compile(text, str(Path(__file__).with_name("isa.py")), "exec"), scope)  # noqa: S102
     made = scope[kind.name]
     made.__doc__ = kind.__doc__
     made.__module__ = "trnlab.nki.isa"

@@ -192,6 +192,11 @@ def listen(listener: Callable[[Result], None]) -> None:
     _listeners.append(listener)
 
 
+def unlisten(listener: Callable[[Result], None]) -> None:
+    """Stops calling a function that `listen` was given."""
+    _listeners.remove(listener)
+
+
 def _execute(here: Launch, kernel: Kernel, bound: "_Arguments") -> Any:
     _state.append(here)
     try:

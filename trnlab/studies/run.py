@@ -1,0 +1,149 @@
+"""Running kernels: from Python, from a script, or a bare kernel with made-up inputs."""
+
+import runpy
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trnlab.errors import BadArguments, UnknownName
+from trnlab.machine.chip import Chip
+from trnlab.nki import jit
+from trnlab.nki.jit import Kernel, Result, Settings
+from trnlab.studies.inputs import make_inputs
+
+
+def run(
+    kernel: Any,
+    chip: str | Chip | None = None,
+    *,
+    values: bool = True,
+    time: bool = True,
+    strict: bool = True,
+) -> Callable[..., tuple[Any, Any]]:
+    """Returns a function that runs a kernel on arrays and gives (outputs, trace).
+
+    ``values`` False computes no values (outputs are None), ``time`` False no trace. Raises Violations
+    when rules are broken, unless ``strict`` is False.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        result = run_once(kernel, args, kwargs, chip, values=values, time=time, strict=strict)
+        return result.outputs, result.trace
+
+    return call
+
+
+def run_once(
+    kernel: Any,
+    args: Any,
+    kwargs: dict[str, Any],
+    chip: str | Chip | None = None,
+    *,
+    values: bool = True,
+    time: bool = True,
+    strict: bool = True,
+) -> Result:
+    """Runs a kernel once; everything it left behind."""
+    made = kernel if isinstance(kernel, Kernel) else Kernel(kernel, api_of(kernel))
+    how = Settings(values=values, timed=time, strict=strict)
+    return jit.simulate(made, args, kwargs, how, chip)
+
+
+def api_of(function: Callable[..., Any]) -> str:
+    """Which generation of NKI a function was written for: the one its module imports."""
+    names = {
+        getattr(value, "__name__", "") or ""
+        for value in getattr(function, "__globals__", {}).values()
+        if isinstance(value, type(sys))
+    }
+    older = any(n.startswith(("neuronxcc", "trnlab.nki.legacy")) for n in names)
+    return "neuronxcc.nki" if older else "nki"
+
+
+@contextmanager
+def collecting(**changes: Any) -> Any:
+    """Collects the results of every kernel call inside, with the settings changed."""
+    from trnlab.nki.names import activate  # noqa: PLC0415 - import names only on request
+
+    found: list[Result] = []
+    activate(shadow=changes.pop("shadow", False))
+    before = jit.configure(**changes)
+    jit.listen(found.append)
+    try:
+        yield found
+    finally:
+        jit.configure(**vars(before))
+        jit.unlisten(found.append)
+
+
+def run_script(path: str, args: list[str], **changes: Any) -> list[Result]:
+    """Runs an unmodified script with NKI's import names active; the results of its kernel calls.
+
+    Raises UnknownName when there is no such file and BadArguments when it called no kernel.
+    """
+    file = find_file(path)
+    kept_argv, kept_path = sys.argv, list(sys.path)
+    sys.argv, sys.path[:] = [str(file), *args], [str(file.parent), *sys.path]
+    try:
+        with collecting(**changes) as found:
+            runpy.run_path(str(file), run_name="__main__")
+    finally:
+        sys.argv, sys.path[:] = kept_argv, kept_path
+    if not found:
+        raise BadArguments(
+            f"{path} called no kernel",
+            {"kernels": ", ".join(kernels_in(file)) or "none with @nki.jit"},
+            fix=f"call one in the script, or name one: trnlab run {path}:KERNEL --in 'f32[128,512]'",
+        )
+    return found
+
+
+def run_kernel(path: str, name: str, inputs: list[str], seed: int = 0, **changes: Any) -> list[Result]:
+    """Runs one kernel of a file on seeded inputs such as ``bf16[128,512]``."""
+    file = find_file(path)
+    kept_path = list(sys.path)
+    sys.path.insert(0, str(file.parent))
+    try:
+        with collecting(**changes) as found:
+            scope = runpy.run_path(str(file), run_name="trnlab_kernel")
+            found.clear()
+            kernel = _named(scope, name, path)
+            args, kwargs = make_inputs(inputs, seed)
+            made = kernel if isinstance(kernel, Kernel) else Kernel(kernel, api_of(kernel))
+            made(*args, **kwargs)
+    finally:
+        sys.path[:] = kept_path
+    return found
+
+
+def _named(scope: dict[str, Any], name: str, path: str) -> Any:
+    if name in scope and callable(scope[name]):
+        return scope[name]
+    known = [n for n, v in scope.items() if isinstance(v, Kernel)] or [
+        n for n, v in scope.items() if callable(v) and not n.startswith("_")
+    ]
+    raise UnknownName(f"kernel in {path}", name, known)
+
+
+def find_file(path: str) -> Path:
+    """The file of that name; raises UnknownName with its neighbours otherwise."""
+    file = Path(path)
+    if file.is_file():
+        return file.resolve()
+    folder = file.parent if file.parent.is_dir() else Path()
+    raise UnknownName("file", path, [p.name for p in folder.glob("*.py")])
+
+
+def kernels_in(file: Path) -> list[str]:
+    """Names of the functions in a file that carry a decorator of NKI."""
+    import ast  # noqa: PLC0415 - only for an error message
+
+    tree = ast.parse(file.read_text())
+    return [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and any("jit" in ast.unparse(d) or "baremetal" in ast.unparse(d) for d in node.decorator_list)
+    ]

@@ -1,0 +1,77 @@
+"""The report of a run: text for people, JSON for programs, a timeline for the browser."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from trnlab.errors import BadArguments, MissingExtra
+from trnlab.nki.jit import Result
+from trnlab.report.perfetto import save
+from trnlab.report.summary import summarise
+from trnlab.report.text import render
+from trnlab.studies.legality import legality
+
+FOLDER = "trnlab-traces"
+FULL_REPORTS = 3  # of a script with many kernel calls, only the last ones are shown in full
+
+
+def show(results: list[Result], *, as_json: bool = False, trace_path: str = "") -> None:
+    """Prints the report of every kernel call and saves the timeline of the last."""
+    paths = save_trace(results, trace_path)
+    if as_json:
+        reports = [_record(r, paths) for r in results]
+        sys.stdout.write(json.dumps(reports if len(reports) > 1 else reports[0], indent=2) + "\n")
+        return
+    from rich.console import Console  # noqa: PLC0415 - keeps importing quick
+
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    for number, result in enumerate(results[:-FULL_REPORTS], 1):
+        time = f"{result.trace.seconds * 1e6:,.2f} us" if result.trace else "not timed"
+        console.print(f"call {number}  {result.kernel}  {time}", highlight=False)
+    for result in results[-FULL_REPORTS:]:
+        _print(console, result, paths.get(id(result)))
+
+
+def save_trace(results: list[Result], trace_path: str) -> dict[int, str]:
+    """Saves the timeline of the last timed call; its path, by the id of the result."""
+    timed = [r for r in results if r.trace is not None]
+    if not timed:
+        if trace_path:
+            raise BadArguments("there is no timeline to write", fix="run without --no-time")
+        return {}
+    last = timed[-1]
+    assert last.trace is not None
+    if trace_path:
+        return {id(last): str(save(last.trace, Path(trace_path)))}
+    folder = Path(FOLDER)
+    folder.mkdir(exist_ok=True)
+    try:
+        path = save(last.trace, folder / f"{last.kernel}.pftrace")
+    except MissingExtra:
+        path = save(last.trace, folder / f"{last.kernel}.json")
+    return {id(last): str(path)}
+
+
+def _record(result: Result, paths: dict[int, str]) -> dict[str, Any]:
+    told: dict[str, Any] = summarise(result.trace, result.chip) if result.trace else {
+        "kernel": result.kernel, "chip": result.chip.key, "api": result.api,
+        "instructions": result.instructions, "notes": list(result.notes),
+    }  # fmt: skip
+    told["legality"] = [
+        {"chip": chip, "legal": legal, "reason": reason}
+        for chip, legal, reason in legality(result)
+    ]
+    told["violations"] = [str(v) for v in result.violations]
+    told["trace"] = paths.get(id(result))
+    return told
+
+
+def _print(console: Any, result: Result, path: str | None) -> None:
+    for violation in result.violations:
+        console.print(f"warning: {violation}\n", style="yellow", highlight=False, markup=False)
+    if result.trace is None:
+        count = f"{result.instructions:,} instructions"
+        console.print(f"{result.kernel} on {result.chip.name}: {count}, not timed")
+        return
+    console.print(render(summarise(result.trace, result.chip), legality(result), path))
