@@ -30,7 +30,7 @@ STUDIES = KERNELS | {"report", "studies"}
 # What a room may import, itself included. `report` reads traces and machines, never programs.
 MAY_IMPORT = {
     "units": {"units"},
-    "formats": {"formats"},
+    "formats": {"formats", "errors"},
     "errors": {"errors"},
     "trace": {"trace"},
     "machine": MACHINE,

@@ -54,6 +54,7 @@ class Instruction:
     scalars: ClassVar[frozenset[str]]  # of these, the ones that may hold a number instead
     lists: ClassVar[frozenset[str]]  # the ones that hold several tiles
     spelled: ClassVar[dict[str, str]] = {}  # NKI's name of a field, where it differs
+    partial: ClassVar[frozenset[str]] = frozenset()  # read operands of which only a part counts
     raw: ClassVar[frozenset[str]] = frozenset()  # read operands that are never widened
     unaligned: ClassVar[frozenset[str]] = frozenset()  # operands that start at any partition
     converters: ClassVar[dict[str, Any]]  # fields that users may give in several spellings

@@ -89,6 +89,7 @@ class NcMatmulMx(Instruction, engines=("tensor",), page="nki.isa.nc_matmul_mx", 
     accumulate: bool | None = None
 
     unaligned = frozenset({"stationary_scale", "moving_scale"})
+    partial = frozenset({"stationary_scale", "moving_scale"})
 
     def rules(self, core: Core) -> Iterator[Rule]:
         yield "dst is in PSUM", in_psum(self.dst)

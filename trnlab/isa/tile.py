@@ -261,10 +261,17 @@ class Tile:
         return type(self)(self.buffer, new, offset)
 
 
+_WHOLE: dict[Any, Layout] = {}
+
+
 def whole(buffer: Buffer, kind: type[Tile] = Tile) -> Any:
     """Returns the tile that covers all of a buffer."""
-    shape = buffer.shape
-    return kind(buffer, layout(buffer.space, buffer.dtype, shape, row_major(shape), buffer.pitch))
+    key = (buffer.space, buffer.dtype, buffer.shape)
+    found = _WHOLE.get(key)
+    if found is None:
+        space, dtype, shape = key
+        found = _WHOLE[key] = layout(space, dtype, shape, row_major(shape), buffer.pitch)
+    return kind(buffer, found)
 
 
 def check_bounds(index: int, size: int, axis: int, tile: Tile) -> None:

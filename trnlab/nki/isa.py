@@ -5,13 +5,19 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import trnlab.isa.activate2
 import trnlab.isa.activation
 import trnlab.isa.dma
 import trnlab.isa.elementwise
+import trnlab.isa.exponential
+import trnlab.isa.gather
 import trnlab.isa.matmul
 import trnlab.isa.move
+import trnlab.isa.mx
+import trnlab.isa.random
 import trnlab.isa.reduce
 import trnlab.isa.scan
+import trnlab.isa.search
 import trnlab.isa.select
 import trnlab.isa.statistics  # noqa: F401 - importing a family registers its instructions
 from trnlab.errors import NotModelled

@@ -5,9 +5,11 @@ here. Everything else is passed as arguments.
 """
 
 import functools
+import gc
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -107,12 +109,12 @@ def last_trace() -> Trace | None:
     return _finished[-1].trace if _finished else None
 
 
-def chip_in_use(given: str | Chip | None = None) -> Chip:
-    """The chip asked for, else the environment's, else Trainium2."""
+def chip_in_use(given: str | Chip | None = None, target: str | None = None) -> Chip:
+    """The chip asked for, else the environment's, else the kernel's own target, else Trainium2."""
     if isinstance(given, Chip):
         return given
-    name = given or settings().chip or os.environ.get("NEURON_PLATFORM_TARGET_OVERRIDE") or "trn2"
-    return find_chip(name)
+    environment = os.environ.get("NEURON_PLATFORM_TARGET_OVERRIDE")
+    return find_chip(given or settings().chip or environment or target or "trn2")
 
 
 @dataclass(eq=False)
@@ -149,8 +151,30 @@ def simulate(
     Raises Violations when rules were broken and ``how.strict`` holds, and whatever the kernel itself
     raises.
     """
+    with _few_collections():
+        return _simulate(kernel, args, kwargs, how, chip)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Recording makes many small objects and no cycles: the collector would only search."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def _simulate(
+    kernel: Any,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    how: Settings,
+    chip: str | Chip | None,
+) -> Result:
     kernel = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
-    target = chip_in_use(chip or how.chip)
+    target = chip_in_use(chip or how.chip, kernel.options.get("platform_target"))
     cores, instances = _instances(kernel.grid)
     run = Run(target, values=how.values, timed=how.timed, api=kernel.api, cores=cores)
     here = Launch(run, tuple(_size(g) for g in kernel.grid))

@@ -223,8 +223,7 @@ def device_print(print_prefix: str, tensor: Any) -> None:
     """Prints a tensor while the kernel runs, when values are computed."""
     run = running()
     if run.values:
-        values = run.read(tensor, widen=False)
-        sys.stdout.write(f"{print_prefix} {values}\n")
+        sys.stdout.write(f"{print_prefix} {run.executor.show(tensor)}\n")
 
 
 def is_hbm(buffer: Space) -> bool:

@@ -10,6 +10,9 @@ from trnlab.nki import tensor_class
 from trnlab.nki.jit import launch, running
 
 
+_shapes: dict[Any, tuple[tuple[int, ...], Any]] = {}  # what was asked for -> shape, dtype
+
+
 def make(
     shape: Any,
     dtype: Any,
@@ -19,7 +22,10 @@ def make(
 ) -> Any:
     """An uninitialised tensor; one that is shared between instances of a grid is made once."""
     run = running()
-    sizes = check_shape(shape)
+    key = (tuple(shape) if isinstance(shape, list) else shape, dtype)
+    checked = _shapes.get(key)
+    if checked is None:
+        checked = _shapes[key] = check_shape(shape), formats.format_of(dtype)
     space = SBUF if buffer is None else buffer
     if not isinstance(space, Space):
         raise BadArguments(
@@ -30,10 +36,10 @@ def make(
         )
     kind = tensor_class(run.api)
     if space is not Space.shared_hbm:
-        return whole(run.buffer(space, formats.format_of(dtype), sizes, name, address), kind)
+        return whole(run.buffer(space, checked[1], checked[0], name, address), kind)
     here = launch()
     if here.next_shared == len(here.shared):
-        made = run.buffer(space, formats.format_of(dtype), sizes, name or f"out{here.next_shared}")
+        made = run.buffer(space, checked[1], checked[0], name or f"out{here.next_shared}")
         here.shared.append(whole(made, kind))
     here.next_shared += 1
     return here.shared[here.next_shared - 1]

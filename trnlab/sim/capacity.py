@@ -26,61 +26,54 @@ class Need:
 
 def needs(program: Program, core: Core) -> list[Need]:
     """The peak of SBUF and PSUM on each core that the program uses."""
-    first, last = _lifetimes(program)
-    found = []
-    for number in sorted({f.core for f in program.buffers} or {0}):
-        for space, memory in (("sbuf", core.sbuf), ("psum", core.psum)):
-            unit = memory.bank if space == "psum" else 1
-            mine = [
-                i
-                for i, f in enumerate(program.buffers)
-                if f.space == space and f.core == number and i in first
-            ]
-            found.append(_peak(program, mine, first, last, unit, (space, number, memory.usable)))
-    return found
+    first, last = program.lifetimes()
+    homes: dict[tuple[str, int], list[int]] = {
+        (space, number): []
+        for number in sorted({f.core for f in program.buffers} or {0})
+        for space in ("sbuf", "psum")
+    }
+    for index, facts in enumerate(program.buffers):
+        if facts.space != "hbm" and first[index] >= 0:
+            homes[facts.space, facts.core].append(index)
+    return [
+        _peak(program, where, np.array(mine, int), first, last, core)
+        for where, mine in homes.items()
+    ]
 
 
 def _peak(
     program: Program,
-    mine: list[int],
-    first: dict[int, int],
-    last: dict[int, int],
-    unit: int,
-    where: tuple[str, int, int],
+    where: tuple[str, int],
+    mine: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    core: Core,
 ) -> Need:
-    space, number, usable = where
+    space, number = where
+    memory = core.sbuf if space == "sbuf" else core.psum
+    unit = memory.bank if space == "psum" else 1
     facts = program.buffers
-    placed = [i for i in mine if facts[i].placed]
+    placed = [i for i in mine.tolist() if facts[i].placed]
     fixed = max((facts[i].end for i in placed), default=0)
-    floating = [i for i in mine if not facts[i].placed]
-    events = [(first[i], 1, i) for i in floating] + [(last[i] + 1, 0, i) for i in floating]
-    level = peak = 0
-    at = -1
-    for moment, starts, i in sorted(events):
-        size = -(-facts[i].row_bytes // unit) * unit
-        level += size if starts else -size
-        if level > peak:
-            peak, at = level, moment
-    live = [facts[i] for i in floating if first[i] <= at <= last[i]] + [facts[i] for i in placed]
+    floating = np.array([i for i in mine.tolist() if not facts[i].placed], int)
+    sizes = np.array([-(-facts[i].row_bytes // unit) * unit for i in floating.tolist()], int)
+    level, at = _fullest(first[floating], last[floating], sizes)
+    live = [facts[i] for i in floating.tolist() if first[i] <= at <= last[i]]
+    live += [facts[i] for i in placed]
     ordered = tuple(sorted(live, key=lambda f: -f.row_bytes))
-    return Need(space, number, peak + fixed, usable, ordered)
+    return Need(space, number, level + fixed, memory.usable, ordered)
 
 
-def _lifetimes(program: Program) -> tuple[dict[int, int], dict[int, int]]:
-    """First and last row of the program in which each buffer is touched."""
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    lengths = [3 + 3 * (c.writes + c.reads) for c in program.costs]
-    rows = program.rows
-    at = number = 0
-    while at < len(rows):
-        length = lengths[rows[at]]
-        for k in range(at + 3, at + length, 3):
-            first.setdefault(rows[k], number)
-            last[rows[k]] = number
-        at += length
-        number += 1
-    return first, last
+def _fullest(first: np.ndarray, last: np.ndarray, sizes: np.ndarray) -> tuple[int, int]:
+    """The largest sum of sizes that are alive at once, and an instruction where it is reached."""
+    if not len(sizes):
+        return 0, -1
+    moments = np.concatenate([last + 1, first])  # what dies makes room for what is born
+    steps = np.concatenate([-sizes, sizes])
+    order = np.argsort(moments, kind="stable")
+    levels = np.cumsum(steps[order])
+    top = int(np.argmax(levels))
+    return int(levels[top]), int(moments[order][top])
 
 
 def occupancy(starts: np.ndarray, stops: np.ndarray, amounts: np.ndarray) -> tuple[

@@ -1,49 +1,28 @@
 """A core that runs a kernel: each instruction is checked, computed and recorded as it is issued."""
 
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
-
-from trnlab import formats
 from trnlab.errors import (
     IllegalInstruction,
-    NotModelled,
     OutOfMemory,
     Place,
     ProgramError,
-    UninitialisedRead,
 )
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile
 from trnlab.machine.chip import Chip
-from trnlab.sim import memory
 from trnlab.sim.capacity import needs
 from trnlab.sim.cost import Cost, cost
-from trnlab.sim.groups import Groups
+from trnlab.sim.execute import ACCUMULATING, Entry, Executor
 from trnlab.sim.program import BufferFacts, Program
 
 PACKAGE = str(Path(__file__).parents[1])
 MAX_TENSOR = 2**40  # bytes; more is a mistake, not a tensor
-
-
-@dataclass(eq=False)
-class Entry:
-    """What is known of an instruction before its data: rules, cost, and how to compute it."""
-
-    number: int
-    model: Instruction
-    cost: Cost
-    broken: tuple[str, ...]
-    picks: tuple[tuple[int, int], ...]  # operands in the order of the program row: writes, reads
-    reads: tuple[tuple[int, int], ...]  # operands `value` takes
-    widen: tuple[bool, ...]
-    grouped: bool  # a plain matmul, which may be computed together with others
 
 
 @dataclass(eq=False)
@@ -63,13 +42,13 @@ class Run:
     program: Program = field(default_factory=Program)
     entries: dict[Any, Entry] = field(default_factory=dict)
     found: dict[Any, ProgramError] = field(default_factory=dict)
-    registers: dict[str, np.ndarray] = field(default_factory=dict)
-    groups: Groups = field(default_factory=Groups)
 
     def __post_init__(self) -> None:
+        self.executor = Executor(self.report, strict_reads=self.api == "nki")
         self.core = self.chip.core
         self._places = self.program.places
-        self._extend = self.program.rows.extend
+        self._head = self.program.heads.extend
+        self._operand = self.program.operands.extend
 
     def buffer(
         self,
@@ -84,7 +63,16 @@ class Run:
         place = self.place()
         index = len(program.buffers)
         made = Buffer(index, name or f"t{index}", space, dtype, shape, address, place)
-        program.buffers.append(BufferFacts.of(made, self.core_index))
+        row_bytes = made.row_bytes
+        kind = "hbm" if space in HBM_SPACES else space.name
+        rows = made.nbytes // row_bytes
+        if address is None:
+            facts = BufferFacts(made.name, kind, rows, row_bytes, self.core_index, place)
+        else:
+            facts = BufferFacts(
+                made.name, kind, rows, row_bytes, self.core_index, place, *address, True
+            )
+        program.buffers.append(facts)
         if made.nbytes > MAX_TENSOR:
             raise OutOfMemory(
                 f"{made.name} would take {made.nbytes:,} bytes",
@@ -123,8 +111,8 @@ class Run:
     ) -> None:
         """Records where the kernel put each logical tile of a tensor."""
         facts = self.program.buffers[buffer.index]
-        self.program.buffers[buffer.index] = replace(
-            facts, base_partition=partition, placed=True, tiles=bytes_, tile_bytes=size
+        self.program.buffers[buffer.index] = facts._replace(
+            base_partition=partition, placed=True, tiles=bytes_, tile_bytes=size
         )
 
     def place(self) -> int:
@@ -170,7 +158,9 @@ class Run:
             tuple(_pick(n, names) for n in (*written, *reads)),
             tuple(_pick(n, names) for n in reads),
             tuple(not model.keeps_bits and n not in model.raw for n in reads),
-            isinstance(model, NcMatmul) and not broken and model.perf_mode is None,
+            tuple(n not in model.partial and n not in model.writes for n in reads),
+            isinstance(model, ACCUMULATING),
+            type(model) is NcMatmul and not broken and model.perf_mode is None,
         )
         self.program.costs.append(entry.cost)
         _forget_buffers(model)
@@ -224,72 +214,16 @@ class Run:
         place = places.get(key)
         if place is None:
             place = places[key] = len(places)
-        row = [entry.number, place, self.core_index]
+        self._head((entry.number, place, self.core_index))
         for position, item in entry.picks:
             tile = operands[position] if item < 0 else operands[position][item]
-            row += (tile.buffer.index, tile.layout.index, tile.offset)
-        self._extend(row)
-        self.program.count += 1
+            self._operand((tile.buffer.index, tile.layout.index, tile.offset))
         if self.values:
-            self._compute(entry, operands, mask)
-
-    def _compute(self, entry: Entry, operands: tuple[Any, ...], mask: Any) -> None:
-        if entry.grouped and mask is None:
-            if self.groups.add(entry.model, operands, self._read_ready):
-                return
-        arrays = []
-        for (position, item), widen in zip(entry.reads, entry.widen, strict=True):
-            tile = operands[position] if item < 0 else operands[position][item]
-            arrays.append(self.read(tile, widen))
-        model = entry.model
-        if model.accumulator:
-            start = operands[0].start_partition
-            registers = self.registers.setdefault(model.accumulator, np.zeros(128, np.float32))
-            out = model.value(*arrays, registers=registers[start:])
-        else:
-            out = model.value(*arrays)
-        results = out if isinstance(out, tuple) else (out,)
-        written = entry.picks[: entry.cost.writes]
-        for (position, item), result in zip(written, results, strict=False):
-            tile = operands[position] if item < 0 else operands[position][item]
-            self.store(tile, result, raw=model.keeps_bits, mask=mask)
-
-    def read(self, tile: Tile, widen: bool) -> np.ndarray:
-        """A tile's contents, in fp32 as engines see them or as stored."""
-        self._read_ready(tile)
-        array = memory.array(tile)
-        return formats.widen(array, tile.layout.dtype) if widen else array
-
-    def _read_ready(self, tile: Tile) -> None:
-        buffer = tile.buffer
-        if self.groups.waiting:
-            self.groups.flush_for(buffer)
-        if buffer.written is not True and not memory.is_written(tile):
-            self.report(
-                UninitialisedRead,
-                f"{buffer.name} is read before all of it is written",
-                {"tensor": tile.describe()},
-                fix="write it first: nisa.memset, a load, or an instruction that covers the tile",
-            )
-
-    def store(self, tile: Tile, values: np.ndarray, *, raw: bool, mask: Any = None) -> None:
-        """Rounds values to the tile's dtype and stores them, only where ``mask`` says if given."""
-        if self.groups.waiting:
-            self.groups.flush_for(tile.buffer, writing=True)
-        dtype = tile.layout.dtype
-        stored = values if raw else formats.narrow(values, dtype)
-        if stored.dtype != formats.storage(dtype):
-            stored = stored.astype(formats.storage(dtype))
-        if mask is not None:
-            memory.write_where(tile, np.broadcast_to(stored, tile.shape), mask)
-        elif stored.ndim == 0 or stored.size != tile.size:
-            memory.write(tile, np.broadcast_to(stored, tile.shape))
-        else:
-            memory.write(tile, stored)
+            self.executor.compute(entry, operands, mask)
 
     def finish(self) -> None:
         """Computes what was put off and checks what only the whole program shows."""
-        self.groups.flush()
+        self.executor.groups.flush()
         for need in needs(self.program, self.core):
             if not need.over:
                 continue

@@ -6,6 +6,7 @@ from trnlab import formats
 from trnlab.isa.dma import DgeMode, Transfer, moved_bytes
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
+from trnlab.isa.mx import NcMatmulMx
 from trnlab.machine.chip import Core
 
 
@@ -91,12 +92,16 @@ def _totals(instruction: Instruction) -> dict[str, float]:
     for name in instruction.written():
         key = f"{_memory(tiles[name])}_write_bytes"
         totals[key] = totals.get(key, 0.0) + tiles[name].size * tiles[name].itemsize
-    if isinstance(instruction, NcMatmul) and not instruction.is_transpose:
+    if isinstance(instruction, NcMatmulMx):
+        totals["flops.fp8"] = instruction.operations()
+    elif isinstance(instruction, NcMatmul) and not instruction.is_transpose:
         totals[f"flops.{_array_format(instruction)}"] = instruction.operations()
     elif instruction.queue == "tensor":
         totals["transpose_flops"] = instruction.operations()
     else:
         totals["alu_ops"] = instruction.operations()
+    if instruction.queue == "tensor":
+        totals["tensor_sram_bytes"] = sum(v for k, v in totals.items() if k.endswith("_bytes"))
     return totals
 
 

@@ -6,14 +6,10 @@ one PSUM tile. It is computed when anything else touches that tile's tensor, or 
 that one of its inputs lives in.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
 
 from trnlab import formats
-from trnlab.isa.instruction import Instruction
 from trnlab.isa.tile import Buffer, Tile
 from trnlab.sim import memory
 
@@ -37,14 +33,11 @@ class Groups:
     inputs: dict[Buffer, dict[Buffer, None]] = field(default_factory=dict)
     held: int = 0
 
-    def add(
-        self, model: Instruction, operands: tuple[Any, ...], ready: Callable[[Tile], None]
-    ) -> bool:
-        """Takes over a matmul that runs at full precision; others (double rows) return False."""
-        dst, stationary, moving = operands[0], operands[1], operands[2]
-        accumulate = operands[6]
-        ready(stationary)
-        ready(moving)
+    def add(self, dst: Tile, stationary: Tile, moving: Tile, accumulate: bool | None) -> None:
+        """Takes over a matmul, to be computed when somebody asks."""
+        for tile in (stationary, moving):
+            if tile.buffer in self.waiting:
+                self._compute(tile.buffer)
         group = self.waiting.get(dst.buffer)
         same = group and group.dst.offset == dst.offset and group.dst.layout is dst.layout
         if group and (not same or accumulate is False):
@@ -54,14 +47,13 @@ class Groups:
                 self.flush_for(dst.buffer)
             group = None
         if group is None:
-            group = self.waiting[dst.buffer] = Group(dst, _adds(dst, accumulate))
+            group = self.waiting[dst.buffer] = Group(dst, adds_to(dst, accumulate))
         group.pairs.append((_rows(stationary), _rows(moving)))
         for tile in (stationary, moving):
             self.inputs.setdefault(tile.buffer, {})[dst.buffer] = None
             self.held += tile.size * tile.itemsize
         if self.held > WAITING_BYTES:
             self.flush()
-        return True
 
     def flush_for(self, buffer: Buffer, *, writing: bool = False) -> None:
         """Computes the group that writes this tensor and, before a write, those that read it."""
@@ -91,14 +83,12 @@ class Groups:
         total = _product(_merged(group.pairs))
         dst = group.dst
         if group.adds:
-            seen = memory.array(dst).astype(np.float32).reshape(total.shape)
-            if not memory.is_written(dst):  # only some locations hold a sum already
-                seen = np.where(memory.written_mask(dst).reshape(total.shape), seen, 0)
-            total += seen
+            total += memory.known(dst).reshape(total.shape)
         memory.write(dst, formats.narrow(total, dst.dtype))
 
 
-def _adds(dst: Tile, accumulate: bool | None) -> bool:
+def adds_to(dst: Tile, accumulate: bool | None) -> bool:
+    """Whether a matmul adds to what its destination holds, rather than overwriting it."""
     return accumulate is not False and dst.buffer.written is not False
 
 

@@ -76,8 +76,10 @@ def mark_written(tile: Tile, covers: bool = False) -> None:
     _mask(tile)[...] = True
     buffer.written_count += tile.size
     flat = buffer.written
-    if isinstance(flat, np.ndarray) and buffer.written_count >= flat.size and flat.all():
-        buffer.written = True
+    if isinstance(flat, np.ndarray) and buffer.written_count >= flat.size:
+        buffer.written_count = 0
+        if flat.all():
+            buffer.written = True
 
 
 def is_written(tile: Tile) -> bool:
@@ -92,6 +94,21 @@ def written_mask(tile: Tile) -> np.ndarray:
     """Which elements of a tile somebody wrote."""
     state = tile.buffer.written
     return _mask(tile) if isinstance(state, np.ndarray) else np.full(tile.shape, state)
+
+
+def known(tile: Tile) -> np.ndarray:
+    """A tile's contents in fp32, with 0 where nobody wrote."""
+    values = formats.widen(array(tile), tile.layout.dtype)
+    return values if is_written(tile) else np.where(written_mask(tile), values, np.float32(0))
+
+
+def forget(tile: Tile, where: np.ndarray) -> None:
+    """Marks elements of a tile as not written."""
+    if tile.buffer.written is True:
+        tile.buffer.written = np.ones(tile.buffer.nbytes // tile.buffer.dtype.itemsize, bool)
+    tile.buffer.written_count = 0
+    flags = _mask(tile)
+    flags[where.reshape(flags.shape)] = False
 
 
 def _mask(tile: Tile) -> np.ndarray:

@@ -1,49 +1,32 @@
-"""A program as it is recorded: rows of integers, not objects.
+"""A program as it is recorded: numbers in flat arrays, not objects.
 
-Each instruction of a kernel adds one row: which cost it has, where in the user's source it stands,
-on which core it runs, and for each operand the buffer, layout and offset that it touches.
+Each instruction adds a head (which cost it has, where in the user's source it stands, on which core
+it runs) and, for each operand, the buffer, layout and offset that it touches: written ones first.
 """
 
 from array import array
 from dataclasses import dataclass, field
 from types import CodeType
+from typing import NamedTuple
+
+import numpy as np
 
 from trnlab.errors import Place
-from trnlab.isa.tile import Buffer
 from trnlab.sim.cost import Cost
 
 
-@dataclass
-class Program:
-    """What ran, in program order; ``rows`` is flat, each row as long as its cost says."""
-
-    costs: list[Cost] = field(default_factory=list)
-    rows: array = field(default_factory=lambda: array("q"))
-    count: int = 0
-    buffers: list["BufferFacts"] = field(default_factory=list)
-    places: dict[tuple[CodeType, int], int] = field(default_factory=dict)
-    notes: dict[str, None] = field(default_factory=dict)
-
-    def place(self, index: int) -> Place:
-        """The source line with that number."""
-        code, line = list(self.places)[index]
-        return Place(code.co_filename, line)
-
-
-@dataclass(frozen=True)
-class BufferFacts:
+class BufferFacts(NamedTuple):
     """What scheduling needs to know of a buffer after it is gone."""
 
     name: str
     space: str  # sbuf, psum or hbm
     rows: int
     row_bytes: int
-    itemsize: int
-    base_partition: int
-    base_byte: int
-    placed: bool  # by the kernel itself
     core: int
     place: int
+    base_partition: int = 0
+    base_byte: int = 0
+    placed: bool = False  # by the kernel itself
     tiles: tuple[int, ...] = ()  # byte of each logical tile, where the kernel placed them one by one
     tile_bytes: int = 0
 
@@ -52,18 +35,40 @@ class BufferFacts:
         """The byte a partition behind a placed tensor."""
         return max(self.tiles) + self.tile_bytes if self.tiles else self.base_byte + self.row_bytes
 
-    @classmethod
-    def of(cls, buffer: Buffer, core: int) -> "BufferFacts":
-        space = buffer.space.name
-        return cls(
-            buffer.name,
-            space if space in ("sbuf", "psum") else "hbm",
-            buffer.rows,
-            buffer.row_bytes,
-            buffer.dtype.itemsize,
-            buffer.base_partition,
-            buffer.base_byte,
-            buffer.address is not None,
-            core,
-            buffer.place,
-        )
+
+@dataclass
+class Program:
+    """What ran, in program order."""
+
+    costs: list[Cost] = field(default_factory=list)
+    heads: array = field(default_factory=lambda: array("q"))  # cost, place, core
+    operands: array = field(default_factory=lambda: array("q"))  # buffer, layout, offset
+    buffers: list[BufferFacts] = field(default_factory=list)
+    places: dict[tuple[CodeType, int], int] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Instructions."""
+        return len(self.heads) // 3
+
+    def place(self, index: int) -> Place:
+        """The source line with that number."""
+        code, line = list(self.places)[index]
+        return Place(code.co_filename, line)
+
+    def kinds(self) -> np.ndarray:
+        """The cost of each instruction, as an index."""
+        return np.frombuffer(self.heads, np.int64)[::3]
+
+    def lifetimes(self) -> tuple[np.ndarray, np.ndarray]:
+        """First and last instruction that touches each buffer; -1 for a buffer never touched."""
+        first = np.full(len(self.buffers), -1)
+        last = np.full(len(self.buffers), -1)
+        if self.count:
+            operands = np.array([c.writes + c.reads for c in self.costs])
+            instruction = np.repeat(np.arange(self.count), operands[self.kinds()])
+            touched = np.frombuffer(self.operands, np.int64)[::3]
+            last[touched] = instruction
+            first[touched[::-1]] = instruction[::-1]
+        return first, last

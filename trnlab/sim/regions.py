@@ -1,72 +1,77 @@
 """Which accesses touch the same bytes.
 
-Every distinct access (buffer, offset, layout) is a region: a rectangle of rows and bytes. Two regions
-of one memory overlap when their rectangles do. Overlaps are found once, when a region first appears;
-scheduling then looks them up.
+Every distinct access (buffer, layout, offset) is a region: a rectangle of rows and bytes. Two regions
+of one memory overlap when their rectangles do. All overlaps of a program are found before it is
+scheduled.
 """
 
+import numpy as np
+
 from trnlab.isa.tile import LAYOUTS
-from trnlab.sim.program import BufferFacts
+from trnlab.sim.program import BufferFacts, Program
 
 BUCKETS = 64  # a buffer's extent is cut in so many parts to find neighbours quickly
 
+Key = tuple[int, int, int]  # buffer, layout, offset
 Rectangle = tuple[int, int, int, int, int]  # first row, past row, first byte, past byte, row step
 
 
+def number_regions(program: Program) -> tuple[list[int], list[Key]]:
+    """The region of every operand of every instruction in turn, and what each region is."""
+    operands = np.frombuffer(program.operands, np.int64).reshape(-1, 3)
+    if not len(operands):
+        return [], []
+    order = np.lexsort((operands[:, 2], operands[:, 1], operands[:, 0]))
+    ordered = operands[order]
+    fresh = np.ones(len(order), bool)
+    fresh[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.cumsum(fresh) - 1
+    keys = [tuple(key) for key in ordered[fresh].tolist()]
+    return numbers.tolist(), keys  # type: ignore[return-value]
+
+
 class Regions:
-    """The regions of a program, numbered as they appear; ``overlaps[r]`` includes r itself."""
+    """``overlaps[r]`` are the regions that touch bytes of r, itself first."""
 
-    def __init__(self, buffers: list[BufferFacts]) -> None:
+    def __init__(self, buffers: list[BufferFacts], keys: list[Key]) -> None:
         self.buffers = buffers
-        self.overlaps: list[list[int]] = []
-        self.owner: list[int] = []  # buffer of each region
-        self.of_buffer: dict[int, list[int]] = {}
-        self._rectangles: list[Rectangle] = []
-        self._buckets: dict[object, dict[int, list[int]] | int] = {}
+        self.owner = [buffer for buffer, _, _ in keys]
+        self.overlaps: list[tuple[int, ...]] = [(r,) for r in range(len(keys))]
+        homes: dict[object, list[int]] = {}
+        for region, buffer in enumerate(self.owner):
+            facts = buffers[buffer]
+            placed = facts.placed and facts.space != "hbm"
+            home = ("placed", facts.space, facts.core) if placed else buffer
+            homes.setdefault(home, []).append(region)
+        for members in homes.values():
+            if len(members) > 1:
+                self._meet(members, keys)
 
-    def add(self, buffer: int, layout: int, offset: int) -> int:
-        """Numbers a new region and finds what it overlaps."""
-        facts = self.buffers[buffer]
-        region = len(self.overlaps)
-        rectangle = _rectangle(facts, layout, offset)
-        self._rectangles.append(rectangle)
-        self.owner.append(buffer)
-        self.of_buffer.setdefault(buffer, []).append(region)
-        self.overlaps.append([region])
-        home = ("placed", facts.space, facts.core) if facts.placed else buffer
-        held = self._buckets.get(home)
-        if held is None:
-            self._buckets[home] = region  # most buffers have one region only
-            return region
-        if isinstance(held, int):
-            buckets: dict[int, list[int]] = {}
-            self._buckets[home] = buckets
-            self._file(held, buckets)
-            held = buckets
-        self._meet(region, held)
-        self._file(region, held)
-        return region
+    def _meet(self, members: list[int], keys: list[Key]) -> None:
+        """Finds the overlaps among the regions of one home."""
+        rectangles = {r: _rectangle(self.buffers[keys[r][0]], *keys[r][1:]) for r in members}
+        buckets: dict[int, list[int]] = {}
+        found: dict[int, dict[int, None]] = {r: {r: None} for r in members}
+        for region in members:
+            mine = rectangles[region]
+            for bucket in self._span(region, mine):
+                near = buckets.setdefault(bucket, [])
+                for other in near:
+                    if _overlap(mine, rectangles[other]):
+                        found[region][other] = found[other][region] = None
+                near.append(region)
+        for region, others in found.items():
+            self.overlaps[region] = tuple(others)
 
-    def _file(self, region: int, buckets: dict[int, list[int]]) -> None:
-        for bucket in self._span(region):
-            buckets.setdefault(bucket, []).append(region)
-
-    def _span(self, region: int) -> range:
+    def _span(self, region: int, rectangle: Rectangle) -> range:
         facts = self.buffers[self.owner[region]]
-        row0, row1, byte0, byte1, _ = self._rectangles[region]
+        row0, row1, byte0, byte1, _ = rectangle
         if facts.space == "hbm":
             width = max(1, facts.rows // BUCKETS)
             return range(row0 // width, (row1 - 1) // width + 1)
         width = 2048 if facts.placed else max(1, facts.row_bytes // BUCKETS)
         return range(byte0 // width, (byte1 - 1) // width + 1)
-
-    def _meet(self, region: int, buckets: dict[int, list[int]]) -> None:
-        mine = self._rectangles[region]
-        near = {other for bucket in self._span(region) for other in buckets.get(bucket, ())}
-        for other in sorted(near):
-            if _overlap(mine, self._rectangles[other]):
-                self.overlaps[region].append(other)
-                self.overlaps[other].append(region)
 
 
 def _rectangle(facts: BufferFacts, layout: int, offset: int) -> Rectangle:

@@ -4,281 +4,190 @@ One pass in program order. Every queue starts its instructions in order; an inst
 bytes it reads (written by others), for the bytes it overwrites (read or written by others), and for
 room when its tensor is new. A transfer is triggered in order on its queue and then moves when its
 data is there and DMA engines are free.
+
+The pass runs once for every instruction of programs that have millions, so its state is flat lists
+indexed by region, and what happens rarely (a new tensor, a full memory) is kept out of the way.
 """
 
-from array import array
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
 
 from trnlab.machine.chip import Core
 from trnlab.sim.cost import Cost
-from trnlab.sim.program import BufferFacts, Program
-from trnlab.sim.regions import Regions
+from trnlab.sim.program import Program
+from trnlab.sim.regions import Regions, number_regions
+from trnlab.sim.rooms import Rooms
 from trnlab.trace import CAUSES
 
 FIRST, ENGINE, DATA, BUFFER, MEMORY, QUEUE, CLOCK = range(len(CAUSES))
 QUEUES = ("tensor", "vector", "scalar", "gpsimd", "sync")
 
+# lane, cost, place, start, busy until, result visible, cause, blocking row
+Row = tuple[int, int, int, float, float, float, int, int]
+Ready = tuple[float, int, int]  # from when, why not earlier, which row that was
+
 
 @dataclass
-class Columns:
-    """The trace while it grows."""
+class Engines:
+    """The queues, DMA engines, function tables and array clocks of all cores, at one moment."""
 
-    lane: array = field(default_factory=lambda: array("i"))
-    cost: array = field(default_factory=lambda: array("i"))
-    place: array = field(default_factory=lambda: array("i"))
-    start: array = field(default_factory=lambda: array("d"))
-    busy: array = field(default_factory=lambda: array("d"))
-    stop: array = field(default_factory=lambda: array("d"))
-    cause: array = field(default_factory=lambda: array("b"))
-    blocker: array = field(default_factory=lambda: array("i"))
+    core: Core
+    cores: int
+    rows: list[Row] = field(default_factory=list)
 
-    def add(
-        self, lane: int, cost: int, place: int, times: tuple[float, float, float], why: int, by: int
-    ) -> int:
-        """Appends a span and returns its row."""
-        row = len(self.lane)
-        self.lane.append(lane)
-        self.cost.append(cost)
-        self.place.append(place)
-        self.start.append(times[0])
-        self.busy.append(times[1])
-        self.stop.append(times[2])
-        self.cause.append(why)
-        self.blocker.append(by)
-        return row
+    def __post_init__(self) -> None:
+        queues = len(QUEUES) * self.cores
+        self.free_at = [0.0] * queues
+        self.last_row = [-1] * queues
+        self.moving_until = [[0.0] * self.core.dma.engines for _ in range(self.cores)]
+        self.moving_row = [-1] * self.cores
+        self.tables: list[str | None] = [None] * self.cores
+        self.warm_since = [0.0] * self.cores
+
+    def compute(
+        self, cost: Cost, index: int, lane: int, place: int, ready: Ready
+    ) -> tuple[float, float, int]:
+        """Runs an instruction: until when it reads, when its result is visible, its row."""
+        start, why, by = ready
+        free = self.free_at[lane]
+        if free >= start:
+            start, by = free, self.last_row[lane]
+            why = ENGINE if by >= 0 else FIRST
+        busy = cost.busy
+        if cost.is_array:
+            busy = self._on_clock(lane, start, busy)
+        elif cost.table is not None and cost.table != self.tables[lane // len(QUEUES)]:
+            start += self.core.timing.table_load
+            self.tables[lane // len(QUEUES)] = cost.table
+        until = start + busy
+        done = until + cost.fixed
+        rows = self.rows
+        row = len(rows)
+        rows.append((lane, index, place, start, until, done, why, by))
+        self.free_at[lane] = until
+        self.last_row[lane] = row
+        return until, done, row
+
+    def _on_clock(self, lane: int, start: float, busy: float) -> float:
+        """Work on the array runs at the cold rate until it has been busy for a while."""
+        array, number = self.core.array, lane // len(QUEUES)
+        if start - self.free_at[lane] > array.warm_after:
+            self.warm_since[number] = start
+        cold_left = self.warm_since[number] + array.warm_after - start
+        if cold_left <= 0 or array.cold_rate >= 1:
+            return busy
+        cold_work = cold_left * array.cold_rate
+        return busy / array.cold_rate if busy <= cold_work else cold_left + busy - cold_work
+
+    def transfer(
+        self, cost: Cost, index: int, lane: int, place: int, ready: Ready
+    ) -> tuple[float, float, int]:
+        """Triggers in order on the queue; moves when data and DMA engines are there."""
+        rows = self.rows
+        trigger, number = self.free_at[lane], lane // len(QUEUES)
+        triggered = trigger + cost.busy
+        last = self.last_row[lane]
+        row = len(rows)
+        rows.append(
+            (lane, index, place, trigger, triggered, triggered, ENGINE if last >= 0 else FIRST, last)
+        )
+        self.free_at[lane] = triggered
+        self.last_row[lane] = row
+        start, why, by = ready
+        if triggered >= start:
+            start, why, by = triggered, QUEUE, row
+        start += cost.latency
+        free = self._engines_free(number, cost.engines)
+        if free > start:
+            start, why, by = free, ENGINE, self.moving_row[number]
+        done = start + cost.moving
+        self._occupy(number, cost.engines, done)
+        moving_lane = len(self.free_at) + lane
+        self.moving_row[number] = row + 1
+        rows.append((moving_lane, index, place, start, done, done, why, by))
+        return done, done, row + 1
+
+    def _engines_free(self, number: int, count: int) -> float:
+        """When so many DMA engines are free; the ones that are free first are taken."""
+        engines = self.moving_until[number]
+        if count == len(engines):
+            return max(engines)
+        engines.sort()
+        return engines[count - 1]
+
+    def _occupy(self, number: int, count: int, until: float) -> None:
+        engines = self.moving_until[number]
+        engines[:count] = [until] * count
 
 
 class Scheduler:
-    """The state of the cores between two instructions of one pass."""
+    """One pass over a program; ``rows`` is the trace, ``stays`` how long tensors were held."""
 
     def __init__(self, program: Program, core: Core, cores: int = 1) -> None:
         self.program, self.core, self.cores = program, core, cores
-        self.columns = Columns()
-        self.regions = Regions(program.buffers)
-        self.free_at = [0.0] * (len(QUEUES) * cores)  # when each queue can take an instruction
-        self.last_row = [-1] * (len(QUEUES) * cores)
-        self.moving_until = [[0.0] * core.dma.engines for _ in range(cores)]
-        self.moving_row = [-1] * cores
-        self.tables: list[str | None] = [None] * cores
-        self.warm_since = [0.0] * cores
-        self.written_at: list[float] = []
-        self.written_by: list[int] = []
-        self.read_at: list[float] = []
-        self.read_by: list[int] = []
+        self.engines = Engines(core, cores)
         self.stays: list[tuple[int, float, float]] = []  # buffer, from, until
-        self.arrived: dict[int, float] = {}
-        self.rooms = {
-            (space, n): Room(space, core) for space in ("sbuf", "psum") for n in range(cores)
-        }
 
-    def run(self) -> Columns:
-        """Schedules every row; the columns of the trace."""
-        rows = self.program.rows.tolist()
-        costs = self.program.costs
-        shapes = [(c, QUEUES.index(c.queue), 3 + 3 * (c.writes + c.reads)) for c in costs]
-        last_use = _last_uses(rows, costs)
-        number: dict[tuple[int, int, int], int] = {}
-        at, row_number = 0, 0
-        while at < len(rows):
-            index, place, core = rows[at], rows[at + 1], rows[at + 2]
-            cost, queue, length = shapes[index]
-            touched = []
-            for k in range(at + 3, at + length, 3):
-                key = (rows[k], rows[k + 1], rows[k + 2])
-                region = number.get(key)
-                if region is None:
-                    region = number[key] = self._meet(*key)
-                touched.append(region)
-            self._issue(index, cost, queue + core * len(QUEUES), place, core, touched)
-            for buffer in last_use.get(row_number, ()):
-                self._release(buffer)
-            at += length
-            row_number += 1
-        return self.columns
-
-    def _meet(self, buffer: int, layout: int, offset: int) -> int:
-        region = self.regions.add(buffer, layout, offset)
-        self.written_at.append(0.0)
-        self.written_by.append(-1)
-        self.read_at.append(0.0)
-        self.read_by.append(-1)
-        return region
-
-    def _issue(
-        self, index: int, cost: Cost, queue: int, place: int, core: int, touched: list[int]
-    ) -> None:
-        ready, why, by = self._ready(cost, queue, touched)
-        for region in touched[: cost.writes]:
-            facts = self.program.buffers[self.regions.owner[region]]
-            room = self.rooms.get((facts.space, core))
-            if room and not facts.placed:
-                when, row = room.take(self.regions.owner[region], facts)
-                if when > ready:
-                    ready, why, by = when, MEMORY, row
-        if cost.is_transfer:
-            done, row = self._transfer(index, cost, queue, place, core, (ready, why, by))
-            read_until = done
-        else:
-            read_until, done, row = self._compute(
-                index, cost, queue, place, core, (ready, why, by)
-            )
-        for region in touched[: cost.writes]:
-            self.written_at[region], self.written_by[region] = done, row
-            self.arrived.setdefault(self.regions.owner[region], self.columns.start[row])
-        for region in touched[cost.writes :]:
-            if read_until >= self.read_at[region]:
-                self.read_at[region], self.read_by[region] = read_until, row
-
-    def _ready(self, cost: Cost, queue: int, touched: list[int]) -> tuple[float, int, int]:
-        """When operands allow a start, why not earlier, and which row that was.
-
-        Reading waits for writers; overwriting waits for readers and writers on other queues only,
-        because a queue is in order.
-        """
-        hop = self.core.timing.semaphore
-        overlaps, lane = self.regions.overlaps, self.columns.lane
-        ready, why, by = 0.0, FIRST, -1
-        for region in touched[cost.writes :]:
-            for other in overlaps[region]:
-                row = self.written_by[other]
-                if row >= 0:
-                    when = self.written_at[other]
-                    if lane[row] != queue:
-                        when += hop
+    def run(self) -> list[Row]:
+        """Schedules every instruction of the program; the rows of the trace."""
+        program, engines = self.program, self.engines
+        numbers, keys = number_regions(program)
+        regions = Regions(program.buffers, keys)
+        rooms = Rooms(program, self.core, regions.owner, self.cores)
+        written_at, written_by = [0.0] * len(keys), [-1] * len(keys)
+        read_at, read_by = [0.0] * len(keys), [-1] * len(keys)
+        overlaps, owner = regions.overlaps, regions.owner
+        hop, rows = self.core.timing.semaphore, engines.rows
+        kinds = [
+            (c, QUEUES.index(c.queue), c.writes, c.writes + c.reads,
+             engines.transfer if c.is_transfer else engines.compute)
+            for c in program.costs
+        ]  # fmt: skip
+        heads = iter(program.heads)
+        at = 0
+        last_uses = rooms.last_uses(program.lifetimes()[1])
+        for number, (index, place, core) in enumerate(zip(heads, heads, heads, strict=True)):
+            cost, queue, writes, count, work = kinds[index]
+            lane = queue + core * len(QUEUES)
+            touched = numbers[at : at + count]
+            at += count
+            ready, why, by = 0.0, FIRST, -1
+            for region in touched[writes:]:
+                for other in overlaps[region]:
+                    row = written_by[other]
+                    if row >= 0:
+                        when = written_at[other]
+                        if rows[row][0] != lane:
+                            when += hop
+                        if when > ready:
+                            ready, why, by = when, DATA, row
+            for region in touched[:writes]:
+                for other in overlaps[region]:
+                    row = written_by[other]
+                    if row >= 0 and rows[row][0] != lane and written_at[other] + hop > ready:
+                        ready, why, by = written_at[other] + hop, BUFFER, row
+                    row = read_by[other]
+                    if row >= 0 and rows[row][0] != lane and read_at[other] + hop > ready:
+                        ready, why, by = read_at[other] + hop, BUFFER, row
+                if rooms.new[owner[region]]:
+                    when, row = rooms.take(owner[region])
                     if when > ready:
-                        ready, why, by = when, DATA, row
-        for region in touched[: cost.writes]:
-            for other in overlaps[region]:
-                row = self.written_by[other]
-                if row >= 0 and lane[row] != queue and self.written_at[other] + hop > ready:
-                    ready, why, by = self.written_at[other] + hop, BUFFER, row
-                row = self.read_by[other]
-                if row >= 0 and lane[row] != queue and self.read_at[other] + hop > ready:
-                    ready, why, by = self.read_at[other] + hop, BUFFER, row
-        return ready, why, by
+                        ready, why, by = when, MEMORY, row
+            until, done, row = work(cost, index, lane, place, (ready, why, by))
+            for region in touched[:writes]:
+                written_at[region] = done
+                written_by[region] = row
+            for region in touched[writes:]:
+                if until >= read_at[region]:
+                    read_at[region] = until
+                    read_by[region] = row
+            for buffer, mine in last_uses.get(number, ()):
+                ends = [(written_at[r], written_by[r]) for r in mine]
+                ends += [(read_at[r], read_by[r]) for r in mine]
+                self._release(rooms, buffer, max(ends))
+        return rows
 
-    def _compute(
-        self, index: int, cost: Cost, queue: int, place: int, core: int,
-        ready: tuple[float, int, int],
-    ) -> tuple[float, float, int]:
-        start, why, by = ready
-        if self.free_at[queue] >= start:
-            start, by = self.free_at[queue], self.last_row[queue]
-            why = ENGINE if by >= 0 else FIRST
-        busy = cost.busy
-        if cost.table and cost.table != self.tables[core]:
-            start += self.core.timing.table_load
-            self.tables[core] = cost.table
-        if cost.is_array:
-            busy = self._on_clock(core, queue, start, busy)
-        until = start + busy
-        done = until + cost.fixed
-        row = self.columns.add(queue, index, place, (start, until, done), why, by)
-        self.free_at[queue], self.last_row[queue] = until, row
-        return until, done, row
-
-    def _on_clock(self, core: int, queue: int, start: float, busy: float) -> float:
-        """Work on the array runs at the cold rate until it has been busy for a while."""
-        array_ = self.core.array
-        if start - self.free_at[queue] > array_.warm_after:
-            self.warm_since[core] = start
-        cold_left = self.warm_since[core] + array_.warm_after - start
-        if cold_left <= 0 or array_.cold_rate >= 1:
-            return busy
-        cold_work = cold_left * array_.cold_rate
-        return busy / array_.cold_rate if busy <= cold_work else cold_left + busy - cold_work
-
-    def _transfer(
-        self, index: int, cost: Cost, queue: int, place: int, core: int,
-        ready: tuple[float, int, int],
-    ) -> tuple[float, int]:
-        """Triggers in order on the queue; moves when data and engines are there."""
-        trigger = self.free_at[queue]
-        row = self.columns.add(
-            queue, index, place, (trigger, trigger + cost.busy, trigger + cost.busy),
-            ENGINE if self.last_row[queue] >= 0 else FIRST, self.last_row[queue],
-        )  # fmt: skip
-        self.free_at[queue], self.last_row[queue] = trigger + cost.busy, row
-        start, why, by = ready
-        if trigger + cost.busy >= start:
-            start, why, by = trigger + cost.busy, QUEUE, row
-        start += cost.latency
-        lanes = self.moving_until[core]
-        if cost.engines == len(lanes):
-            free = max(lanes)
-            chosen = range(len(lanes))
-        else:
-            chosen = sorted(range(len(lanes)), key=lanes.__getitem__)[: cost.engines]
-            free = lanes[chosen[-1]]
-        if free > start:
-            start, why, by = free, ENGINE, self.moving_row[core]
-        done = start + cost.moving
-        for lane in chosen:
-            lanes[lane] = done
-        dma_lane = len(self.free_at) + queue
-        moved = self.columns.add(dma_lane, index, place, (start, done, done), why, by)
-        self.moving_row[core] = moved
-        return done, moved
-
-    def _release(self, buffer: int) -> None:
-        facts = self.program.buffers[buffer]
-        room = self.rooms.get((facts.space, facts.core))
-        if room is None:
-            return
-        when, row = 0.0, -1
-        for region in self.regions.of_buffer[buffer]:
-            if self.written_at[region] > when:
-                when, row = self.written_at[region], self.written_by[region]
-            if self.read_at[region] > when:
-                when, row = self.read_at[region], self.read_by[region]
-        self.stays.append((buffer, self.arrived.get(buffer, when), when))
-        if not facts.placed:
-            room.give(buffer, when, row)
-
-
-class Room:
-    """Space for tensors that the kernel did not place: the oldest free space is taken first."""
-
-    def __init__(self, space: str, core: Core) -> None:
-        memory = core.sbuf if space == "sbuf" else core.psum
-        self.unit = memory.bank if space == "psum" else 1
-        self.left = memory.usable
-        self.taken: dict[int, int] = {}
-        self.returned: list[tuple[float, int, int]] = []
-
-    def take(self, buffer: int, facts: BufferFacts) -> tuple[float, int]:
-        """Reserves room at a tensor's first write: from when, and which row freed it."""
-        if buffer in self.taken:
-            return 0.0, -1
-        size = -(-facts.row_bytes // self.unit) * self.unit
-        self.taken[buffer] = size
-        self.left -= size
-        when, row = 0.0, -1
-        while self.left < 0 and self.returned:
-            when, row, freed = heappop(self.returned)
-            self.left += freed
-        return when, row
-
-    def give(self, buffer: int, when: float, row: int) -> None:
-        """Returns a tensor's room after its last use."""
-        size = self.taken.get(buffer)
-        if size is not None:
-            heappush(self.returned, (when, row, size))
-
-
-def _last_uses(rows: list[int], costs: list[Cost]) -> dict[int, list[int]]:
-    """Which buffers each row of the program is the last to touch."""
-    lengths = [3 + 3 * (c.writes + c.reads) for c in costs]
-    last: dict[int, int] = {}
-    at, number = 0, 0
-    while at < len(rows):
-        length = lengths[rows[at]]
-        for k in range(at + 3, at + length, 3):
-            last[rows[k]] = number
-        at += length
-        number += 1
-    uses: dict[int, list[int]] = {}
-    for buffer, row in last.items():
-        uses.setdefault(row, []).append(buffer)
-    return uses
+    def _release(self, rooms: Rooms, buffer: int, end: tuple[float, int]) -> None:
+        """A tensor was used for the last time."""
+        arrived = rooms.arrived.get(buffer, 0.0)
+        self.stays.append((buffer, arrived, end[0]))
+        rooms.give(buffer, *end)

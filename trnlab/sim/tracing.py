@@ -5,32 +5,41 @@ import numpy as np
 from trnlab.machine.chip import Chip
 from trnlab.sim.capacity import needs, occupancy
 from trnlab.sim.program import Program
-from trnlab.sim.schedule import QUEUES, Columns, Scheduler
+from trnlab.sim.schedule import QUEUES, Scheduler
 from trnlab.trace import Trace
+
+COLUMNS = {
+    "lane": np.int32,
+    "name": np.int32,
+    "where": np.int32,
+    "start": np.float64,
+    "busy_until": np.float64,
+    "stop": np.float64,
+    "cause": np.int8,
+    "blocker": np.int32,
+}
 
 
 def trace_of(program: Program, chip: Chip, cores: int = 1) -> Trace:
     """Schedules a program on ``cores`` cores of a chip; times in seconds."""
     scheduler = Scheduler(program, chip.core, cores)
-    columns = scheduler.run()
+    rows = scheduler.run()
+    columns = zip(*rows, strict=True) if rows else iter([()] * len(COLUMNS))
+    held = {
+        name: np.array(column, kind)
+        for (name, kind), column in zip(COLUMNS.items(), columns, strict=True)
+    }
     trace = Trace(
         lanes=_lanes(cores),
         names=tuple(c.name for c in program.costs),
         wheres=tuple(f"{code.co_filename}:{line}" for code, line in program.places),
-        lane=np.array(columns.lane, np.int32),
-        name=np.array(columns.cost, np.int32),
-        where=np.array(columns.place, np.int32),
-        start=np.array(columns.start, np.float64),
-        busy_until=np.array(columns.busy, np.float64),
-        stop=np.array(columns.stop, np.float64),
-        cause=np.array(columns.cause, np.int8),
-        blocker=np.array(columns.blocker, np.int32),
+        **held,
     )
-    trace.totals = _totals(program, columns, cores)
+    trace.totals = _totals(program)
     for need in needs(program, chip.core):
         key = f"{need.space}_peak_bytes"
         trace.totals[key] = max(trace.totals.get(key, 0.0), float(need.peak))
-    trace.counters = _counters(program, columns, scheduler)
+    trace.counters = _counters(program, trace, scheduler)
     return trace
 
 
@@ -40,10 +49,8 @@ def _lanes(cores: int) -> tuple[str, ...]:
     return (*queues, *(f"{p}dma/{q}" for p in prefixes for q in QUEUES))
 
 
-def _totals(program: Program, columns: Columns, cores: int) -> dict[str, float]:
-    lanes = np.array(columns.lane, np.int32)
-    issued = np.array(columns.cost, np.int64)[lanes < len(QUEUES) * cores]
-    counts = np.bincount(issued, minlength=len(program.costs))
+def _totals(program: Program) -> dict[str, float]:
+    counts = np.bincount(program.kinds(), minlength=len(program.costs))
     totals: dict[str, float] = {}
     for count, cost in zip(counts.tolist(), program.costs, strict=True):
         for key, amount in cost.totals.items():
@@ -52,7 +59,7 @@ def _totals(program: Program, columns: Columns, cores: int) -> dict[str, float]:
 
 
 def _counters(
-    program: Program, columns: Columns, scheduler: Scheduler
+    program: Program, trace: Trace, scheduler: Scheduler
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     counters = {}
     for space in ("sbuf", "psum"):
@@ -61,16 +68,12 @@ def _counters(
             index, starts, stops = zip(*stays, strict=True)
             sizes = np.array([program.buffers[i].row_bytes for i in index], float)
             counters[f"{space} bytes"] = occupancy(np.array(starts), np.array(stops), sizes)
-    lanes = np.array(columns.lane, np.int32)
-    moving = np.flatnonzero(lanes >= len(scheduler.free_at))
-    if len(moving):
-        start, stop = np.array(columns.start)[moving], np.array(columns.stop)[moving]
-        kinds = np.array(columns.cost)[moving]
-        length = np.maximum(stop - start, 1e-12)
-        for name, attribute in (("hbm read B/s", "hbm_read"), ("hbm write B/s", "hbm_write")):
-            amounts = np.array([getattr(c, attribute) for c in program.costs])[kinds]
-            used = amounts > 0
-            if used.any():
-                rate = (amounts / length)[used]
-                counters[name] = occupancy(start[used], stop[used], rate)
+    moving = np.flatnonzero(trace.lane >= len(trace.lanes) // 2)
+    start, stop, kinds = trace.start[moving], trace.stop[moving], trace.name[moving]
+    length = np.maximum(stop - start, 1e-12)
+    for name, attribute in (("hbm read B/s", "hbm_read"), ("hbm write B/s", "hbm_write")):
+        amounts = np.array([getattr(c, attribute) for c in program.costs])[kinds]
+        used = amounts > 0
+        if used.any():
+            counters[name] = occupancy(start[used], stop[used], (amounts / length)[used])
     return counters

@@ -282,7 +282,7 @@ def device_print(prefix: str, x: Any, **_: Any) -> None:
     settle()
     run = running()
     if run.values:
-        sys.stdout.write(f"{prefix} {run.read(x, widen=False)}\n")
+        sys.stdout.write(f"{prefix} {run.executor.show(x)}\n")
 
 
 def finfo(dtype: Any) -> Any:

@@ -1,0 +1,157 @@
+"""Computing values: operands are widened, an instruction's `value` is taken, results are rounded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from trnlab import formats
+from trnlab.errors import UninitialisedRead
+from trnlab.isa.dma import Transfer
+from trnlab.isa.instruction import Instruction
+from trnlab.isa.matmul import NcMatmul
+from trnlab.isa.mx import NcMatmulMx
+from trnlab.isa.tile import Tile
+from trnlab.sim import memory
+from trnlab.sim.cost import Cost
+from trnlab.sim.groups import Groups, adds_to
+from trnlab.sim.holes import spread
+
+ACCUMULATING = (NcMatmul, NcMatmulMx)
+WRITE_FIRST = "write it first: nisa.memset, a load, or an instruction that covers the tile"
+
+
+@dataclass(eq=False)
+class Entry:
+    """What is known of an instruction before its data: rules, cost, and how to compute it."""
+
+    number: int
+    model: Instruction
+    cost: Cost
+    broken: tuple[str, ...]
+    picks: tuple[tuple[int, int], ...]  # operands in the order of the program: writes, reads
+    reads: tuple[tuple[int, int], ...]  # operands that `value` takes
+    widen: tuple[bool, ...]
+    whole: tuple[bool, ...]  # whether all of a read operand must have been written
+    accumulates: bool
+    grouped: bool  # a plain matmul, which may be computed together with others
+
+
+@dataclass(eq=False)
+class Executor:
+    """Computes what a run records.
+
+    With ``strict_reads`` every read of bytes that nobody wrote is a violation. Without, as the older
+    API needs with its masks, such bytes may be carried along, and are a violation when they reach
+    HBM.
+    """
+
+    report: Callable[..., None]
+    strict_reads: bool = True
+    registers: dict[str, np.ndarray] = field(default_factory=dict)
+    groups: Groups = field(default_factory=Groups)
+
+    def compute(self, entry: Entry, operands: tuple[Any, ...], mask: np.ndarray | None) -> None:
+        """Computes one instruction and stores what it writes, where ``mask`` says if given."""
+        tiles = [operands[p] if i < 0 else operands[p][i] for p, i in entry.reads]
+        holes = self._holes(entry, tiles, mask)
+        if entry.grouped and mask is None and not holes:
+            self.groups.add(operands[0], operands[1], operands[2], operands[6])
+            return
+        arrays = [
+            formats.widen(memory.array(t), t.layout.dtype) if widen else memory.array(t)
+            for t, widen in zip(tiles, entry.widen, strict=True)
+        ]
+        out = self._value(entry, operands, arrays)
+        results = out if isinstance(out, tuple) else (out,)
+        for (position, item), result in zip(
+            entry.picks[: entry.cost.writes], results, strict=False
+        ):
+            tile = operands[position] if item < 0 else operands[position][item]
+            if entry.accumulates:
+                result = self._accumulated(entry, tile, result)
+            self.store(tile, result, raw=entry.model.keeps_bits, mask=mask)
+            if holes:
+                self._carry(entry, tile, holes, mask)
+
+    def _value(self, entry: Entry, operands: tuple[Any, ...], arrays: list[np.ndarray]) -> Any:
+        model = entry.model
+        if not model.accumulator:
+            return model.value(*arrays)
+        registers = self.registers.get(model.accumulator)
+        if registers is None:
+            registers = self.registers[model.accumulator] = np.zeros(128, np.float32)
+        first = next(v for v in operands if isinstance(v, Tile))
+        return model.value(*arrays, registers=registers[first.start_partition :])
+
+    def _accumulated(self, entry: Entry, tile: Tile, result: np.ndarray) -> np.ndarray:
+        self.groups.flush_for(tile.buffer)
+        if not adds_to(tile, entry.model.accumulate):  # type: ignore[attr-defined]
+            return result
+        return result + memory.known(tile).reshape(result.shape)
+
+    def _holes(
+        self, entry: Entry, tiles: list[Tile], mask: np.ndarray | None
+    ) -> list[tuple[Tile, np.ndarray]]:
+        """Bytes about to be read that nobody wrote: reported, or returned to be carried along."""
+        found = []
+        for tile, whole in zip(tiles, entry.whole, strict=True):
+            if self.groups.waiting and not entry.grouped:
+                self.groups.flush_for(tile.buffer)
+            if tile.buffer.written is True or not whole or memory.is_written(tile):
+                continue
+            missing = ~memory.written_mask(tile)
+            if mask is not None and missing.shape == mask.shape:
+                missing &= mask
+                if not missing.any():
+                    continue
+            if self.strict_reads:
+                self._tell(tile, "is read before all of it is written")
+            else:
+                found.append((tile, missing))
+        return found
+
+    def _carry(
+        self,
+        entry: Entry,
+        tile: Tile,
+        holes: list[tuple[Tile, np.ndarray]],
+        mask: np.ndarray | None,
+    ) -> None:
+        missing = spread(entry.model, tile.shape, [m for _, m in holes])
+        if mask is not None:
+            missing = missing & mask
+        if not missing.any():
+            return
+        if isinstance(entry.model, Transfer) and not tile.layout.on_chip:
+            self._tell(holes[0][0], "reaches HBM where nobody wrote it")
+        else:
+            memory.forget(tile, missing)
+
+    def _tell(self, tile: Tile, what: str) -> None:
+        given = {"tensor": tile.describe()}
+        self.report(UninitialisedRead, f"{tile.buffer.name} {what}", given, fix=WRITE_FIRST)
+
+    def store(
+        self, tile: Tile, values: np.ndarray, *, raw: bool, mask: np.ndarray | None = None
+    ) -> None:
+        """Rounds values to the tile's dtype and stores them."""
+        if self.groups.waiting:
+            self.groups.flush_for(tile.buffer, writing=True)
+        dtype = tile.layout.dtype
+        stored = values if raw else formats.narrow(values, dtype)
+        kind = formats.storage(dtype)
+        if stored.dtype != kind:
+            stored = stored.astype(kind)
+        if stored.size != tile.size:
+            stored = np.broadcast_to(stored, tile.shape)
+        if mask is not None:
+            memory.write_where(tile, stored, mask)
+        else:
+            memory.write(tile, stored)
+
+    def show(self, tile: Tile) -> np.ndarray:
+        """A tile's contents as stored, for printing."""
+        self.groups.flush_for(tile.buffer)
+        return memory.array(tile)

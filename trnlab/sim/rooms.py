@@ -1,0 +1,66 @@
+"""Room for tensors: how far loads can run ahead of the work that frees space."""
+
+from heapq import heappop, heappush
+
+import numpy as np
+
+from trnlab.machine.chip import Core
+from trnlab.sim.program import Program
+
+
+class Rooms:
+    """SBUF and PSUM of every core, for tensors that the kernel did not place itself.
+
+    A tensor takes room at its first write and gives it back after its last use; space that was never
+    used goes first, then what was freed longest ago. ``new`` says which tensors still need room.
+    """
+
+    def __init__(self, program: Program, core: Core, owner: list[int], cores: int) -> None:
+        self.facts = program.buffers
+        self.units = {"sbuf": 1, "psum": core.psum.bank}
+        sizes = {"sbuf": core.sbuf.usable, "psum": core.psum.usable}
+        self.left = {(space, n): size for space, size in sizes.items() for n in range(cores)}
+        self.returned: dict[tuple[str, int], list[tuple[float, int, int]]] = {
+            key: [] for key in self.left
+        }
+        self.new = [f.space != "hbm" for f in self.facts]
+        self.arrived: dict[int, float] = {}
+        self.regions: dict[int, list[int]] = {}
+        for region, buffer in enumerate(owner):
+            if self.new[buffer]:
+                self.regions.setdefault(buffer, []).append(region)
+
+    def take(self, buffer: int) -> tuple[float, int]:
+        """Reserves room for a tensor: from when on there is some, and the row that freed it."""
+        facts = self.facts[buffer]
+        self.new[buffer] = False
+        when, row = 0.0, -1
+        if facts.placed:
+            return when, row
+        key = (facts.space, facts.core)
+        returned = self.returned[key]
+        left = self.left[key] - self._size(buffer)
+        while left < 0 and returned:
+            when, row, freed = heappop(returned)
+            left += freed
+        self.left[key] = left
+        self.arrived[buffer] = when
+        return when, row
+
+    def give(self, buffer: int, when: float, row: int) -> None:
+        """Returns a tensor's room after its last use."""
+        facts = self.facts[buffer]
+        if not facts.placed and not self.new[buffer]:
+            heappush(self.returned[facts.space, facts.core], (when, row, self._size(buffer)))
+
+    def _size(self, buffer: int) -> int:
+        facts = self.facts[buffer]
+        unit = self.units[facts.space]
+        return -(-facts.row_bytes // unit) * unit
+
+    def last_uses(self, last: np.ndarray) -> dict[int, list[tuple[int, list[int]]]]:
+        """Which tensors each instruction is the last to use, with their regions."""
+        uses: dict[int, list[tuple[int, list[int]]]] = {}
+        for buffer, mine in self.regions.items():
+            uses.setdefault(int(last[buffer]), []).append((buffer, mine))
+        return uses
