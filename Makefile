@@ -41,8 +41,8 @@ format: $(DEV) ## format the code and mend what the linter can
 	@$(BIN)/ruff check --fix --exit-zero .
 	@$(BIN)/ruff format .
 
-bench: $(DEV) ## run every script in benchmarks/
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(DEV) ## print the ratios to something real that runs beside it
+	@$(BIN)/python -m benchmarks
 
 clean: ## remove the environment, caches and build outputs
 	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

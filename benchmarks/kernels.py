@@ -36,29 +36,36 @@ def matmul_tiled(a_t, b):
 
 
 @nki.jit
-def matmul_kept(a_t, b):
-    """a_t.T @ b with a column block of b kept in SBUF while all of a_t streams by."""
-    size_k, size_m = a_t.shape
-    size_n = b.shape[1]
+def matmul_blocked(a_t, b):
+    """a_t.T @ b in blocks of 1024 x 512 that keep their inputs in SBUF."""
+    size_m, size_n = a_t.shape[1], b.shape[1]
+    block_m = 8 * TILE_M
     out = nl.ndarray((size_m, size_n), dtype=a_t.dtype, buffer=nl.shared_hbm)
     for n in range(size_n // TILE_N):
         columns = slice(n * TILE_N, (n + 1) * TILE_N)
-        kept = []
-        for k in range(size_k // TILE_K):
-            right = nl.ndarray((TILE_K, TILE_N), dtype=b.dtype, buffer=nl.sbuf)
-            nisa.dma_copy(dst=right, src=b[k * TILE_K : (k + 1) * TILE_K, columns])
-            kept.append(right)
-        for m in range(size_m // TILE_M):
-            rows = slice(m * TILE_M, (m + 1) * TILE_M)
-            total = nl.ndarray((TILE_M, TILE_N), dtype=nl.float32, buffer=nl.psum)
-            for k, right in enumerate(kept):
-                left = nl.ndarray((TILE_K, TILE_M), dtype=a_t.dtype, buffer=nl.sbuf)
-                nisa.dma_copy(dst=left, src=a_t[k * TILE_K : (k + 1) * TILE_K, rows])
-                nisa.nc_matmul(dst=total, stationary=left, moving=right)
-            done = nl.ndarray((TILE_M, TILE_N), dtype=a_t.dtype, buffer=nl.sbuf)
-            nisa.tensor_copy(dst=done, src=total)
-            nisa.dma_copy(dst=out[rows, columns], src=done)
+        kept = _load(b, columns, TILE_N)
+        for block in range(size_m // block_m):
+            blocks = _load(a_t, slice(block * block_m, (block + 1) * block_m), block_m)
+            for m in range(block_m // TILE_M):
+                part = slice(m * TILE_M, (m + 1) * TILE_M)
+                total = nl.ndarray((TILE_M, TILE_N), dtype=nl.float32, buffer=nl.psum)
+                for left, right in zip(blocks, kept, strict=True):
+                    nisa.nc_matmul(dst=total, stationary=left[0:TILE_K, part], moving=right)
+                done = nl.ndarray((TILE_M, TILE_N), dtype=a_t.dtype, buffer=nl.sbuf)
+                nisa.tensor_copy(dst=done, src=total)
+                start = block * block_m + m * TILE_M
+                nisa.dma_copy(dst=out[start : start + TILE_M, columns], src=done)
     return out
+
+
+def _load(source, columns, width):
+    """All rows of some columns, as tiles of 128 partitions."""
+    tiles = []
+    for k in range(source.shape[0] // TILE_K):
+        tile = nl.ndarray((TILE_K, width), dtype=source.dtype, buffer=nl.sbuf)
+        nisa.dma_copy(dst=tile, src=source[k * TILE_K : (k + 1) * TILE_K, columns])
+        tiles.append(tile)
+    return tiles
 
 
 @nki.jit

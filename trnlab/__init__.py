@@ -31,6 +31,6 @@ def __getattr__(name: str) -> Any:
     """Imports public names when they are first used, so that `import trnlab` stays quick."""
     if name not in _WHERE:
         raise AttributeError(f"module 'trnlab' has no attribute '{name}'")
-    from importlib import import_module  # noqa: PLC0415
+    from importlib import import_module
 
     return getattr(import_module(_WHERE[name]), name)

@@ -11,7 +11,7 @@ import typer
 from trnlab.errors import TrnlabError, UnknownName
 
 app = typer.Typer(
-    help="A Trainium system in software: run NKI kernels; get values, time, energy and the reasons.",
+    help="A Trainium system in software: run NKI kernels; values, time, energy and why.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,7 +24,7 @@ def run(
     context: typer.Context,
     file: Annotated[str, typer.Argument(help="a script, or FILE:KERNEL for a bare kernel")],
     inputs: Annotated[
-        Optional[list[str]],  # noqa: UP007, UP045 - typer reads this at run time
+        Optional[list[str]],  # noqa: UP045 - typer reads this at run time
         typer.Option("--in", help="an input of a bare kernel: 'bf16[128,512]', 'scale=0.5'"),
     ] = None,
     chip: Annotated[str, typer.Option(help="trn1, trn2 or trn3")] = "",
@@ -41,7 +41,7 @@ def run(
     seed: Annotated[int, typer.Option(help="of made-up inputs")] = 0,
 ) -> None:
     """Run a script or a kernel on a simulated NeuronCore and report every kernel call."""
-    from trnlab.studies import run as study  # noqa: PLC0415 - keeps `trnlab --help` quick
+    from trnlab.studies import run as study
 
     how = {"chip": chip or None, "values": not time_only, "timed": not no_time,
            "strict": not as_vendor_sim, "shadow": shadow}  # fmt: skip
@@ -51,7 +51,7 @@ def run(
             found = study.run_kernel(path, kernel, inputs or [], seed, **how)
         else:
             found = study.run_script(path, list(context.args), **how)
-    from trnlab.studies.show import show  # noqa: PLC0415
+    from trnlab.studies.show import show
 
     show(found, as_json=json, trace_path=trace)
 
@@ -59,10 +59,10 @@ def run(
 @app.command()
 def chips(name: Annotated[str, typer.Argument(help="one chip, with every source")] = "") -> None:
     """Print the datasheets: every number with its kind and source."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from trnlab.machine.catalogue import chip  # noqa: PLC0415
-    from trnlab.report.datasheet import chips_table, datasheet  # noqa: PLC0415
+    from trnlab.machine.catalogue import chip
+    from trnlab.report.datasheet import chips_table, datasheet
 
     Console().print(datasheet(chip(name)) if name else chips_table())
 
@@ -70,9 +70,9 @@ def chips(name: Annotated[str, typer.Argument(help="one chip, with every source"
 @app.command()
 def isa(name: Annotated[str, typer.Argument(help="one instruction")] = "") -> None:
     """Print the manual page of an instruction, or the list of them."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from trnlab.studies.manual import index, page  # noqa: PLC0415
+    from trnlab.studies.manual import index, page
 
     Console().print(page(name) if name else index())
 
@@ -80,7 +80,7 @@ def isa(name: Annotated[str, typer.Argument(help="one instruction")] = "") -> No
 @app.command()
 def version() -> None:
     """Print the version."""
-    from trnlab import __version__  # noqa: PLC0415
+    from trnlab import __version__
 
     typer.echo(f"trnlab {__version__}")
 
@@ -92,11 +92,11 @@ def _split(file: str) -> tuple[str, str]:
 
 
 def _waiting(what: str, *, quiet: bool) -> Any:
-    from contextlib import nullcontext  # noqa: PLC0415
+    from contextlib import nullcontext
 
     if quiet or not sys.stderr.isatty():
         return nullcontext()
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     return Console(stderr=True).status(what)
 
@@ -109,7 +109,7 @@ def main() -> None:
         _fail(str(error))
     except UserWarning as warning:
         _fail(str(warning))
-    except Exception as error:  # noqa: BLE001 - the user's own exception, shown as theirs
+    except Exception as error:
         if not _users_fault(error):
             raise
         _fail("".join(_user_lines(error)).rstrip())

@@ -96,7 +96,13 @@ class ActivationReduce(Instruction, engines=("scalar",), page="nki.isa.activatio
     @property
     def _activate(self) -> Activate:
         return Activate(
-            self.dst, self.op, self.data, self.bias, self.scale, self.reduce_op, self.reduce_res,
+            self.dst,
+            self.op,
+            self.data,
+            self.bias,
+            self.scale,
+            self.reduce_op,
+            self.reduce_res,
             ReduceCmd.reset_reduce,
         )
 

@@ -158,9 +158,7 @@ class TensorScalar(
         return _apply(self.op1, out, column(operand1, data), self.reverse1)
 
 
-class ScalarTensorTensor(
-    Instruction, engines=("vector",), page="nki.isa.scalar_tensor_tensor"
-):
+class ScalarTensorTensor(Instruction, engines=("vector",), page="nki.isa.scalar_tensor_tensor"):
     """dst = (data <op0> operand0) <op1> operand1, operand0 one number or one a partition."""
 
     dst: Tile
@@ -177,8 +175,9 @@ class ScalarTensorTensor(
             "dst, data and operand1 span the same partitions, with equally long rows",
             same_rows(self.dst, self.data, self.operand1),
         )
-        yield "data and operand1 are not both in PSUM", not (
-            in_psum(self.data) and in_psum(self.operand1)
+        yield (
+            "data and operand1 are not both in PSUM",
+            not (in_psum(self.data) and in_psum(self.operand1)),
         )
         bitwise = "bitvec" in (self.op0.kind, self.op1.kind)
         yield "both operators are arithmetic", not bitwise

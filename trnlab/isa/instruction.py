@@ -172,9 +172,7 @@ class Instruction:
                 yield f"{name} is on chip", tile.layout.on_chip
 
 
-_START_RULE = (
-    "starts at a partition its height allows (0 above 64, 0/64 above 32, else 0/32/64/96)"
-)
+_START_RULE = "starts at a partition its height allows (0 above 64, 0/64 above 32, else 0/32/64/96)"
 
 
 def _starts_well(tile: Tile) -> bool:

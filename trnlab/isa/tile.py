@@ -1,13 +1,14 @@
 """Operands: which bytes of which memory an instruction touches.
 
-A `Buffer` is one tensor in one memory. A `Layout` is the shape of an access (dtype, sizes, strides),
-shared by every access of that shape. A `Tile` is a layout at an offset in a buffer; its first
-dimension is the partition dimension when the buffer is on chip.
+A `Buffer` is one tensor in one memory. A `Layout` is the shape of an access (dtype, sizes,
+strides), shared by every access of that shape. A `Tile` is a layout at an offset in a buffer; its
+first dimension is the partition dimension when the buffer is on chip.
 """
 
 import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -41,7 +42,8 @@ HBM_SPACES = (Space.hbm, Space.private_hbm, Space.shared_hbm)
 class Layout:
     """Sizes and strides (in elements) of an access; interned, so identity is equality.
 
-    ``pitch`` is the row length of the buffer: elements a partition on chip, the last dimension in HBM.
+    ``pitch`` is the row length of the buffer: elements a partition on chip, the last dimension in
+    HBM.
     """
 
     index: int
@@ -55,6 +57,7 @@ class Layout:
     free: int = field(init=False)
     size: int = field(init=False)
     itemsize: int = field(init=False)
+    byte_strides: tuple[int, ...] = field(init=False)
     sub: dict[Any, "Layout"] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -63,8 +66,9 @@ class Layout:
         self.partitions = self.shape[0] if self.shape else 1
         self.free = prod(self.shape[1:])
         self.itemsize = self.dtype.itemsize
+        self.byte_strides = tuple(s * self.itemsize for s in self.strides)
 
-    @property
+    @cached_property
     def extent(self) -> tuple[int, int, int]:
         """Rows spanned, columns spanned, and the step between rows when each is visited alone."""
         rows = columns = 0
@@ -135,9 +139,12 @@ class Buffer:
     """One tensor in one memory; ``address`` is (partition, byte) where the kernel placed it."""
 
     __slots__ = (
+        "__weakref__",
         "address",
         "base_byte",
         "base_partition",
+        "borrowed",
+        "borrowers",
         "data",
         "dtype",
         "index",
@@ -148,7 +155,6 @@ class Buffer:
         "shape",
         "space",
         "written",
-        "written_count",
     )
 
     def __init__(
@@ -167,8 +173,9 @@ class Buffer:
         on_chip = space is SBUF or space is PSUM
         self.pitch = max(1, prod(shape[1:]) if on_chip else (shape[-1] if shape else 1))
         self.data: np.ndarray | None = None  # raw bytes, once somebody has written
-        self.written: bool | np.ndarray = False
-        self.written_count = 0
+        self.borrowed: Any = None  # bytes of another tensor that this shows, until either changes
+        self.borrowers: list[Any] = []  # weak references to the tensors that borrow from this one
+        self.written: bool | np.ndarray | dict[tuple[int, int], Tile] = False
         self.label = ""
 
     @property

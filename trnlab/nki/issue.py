@@ -1,8 +1,8 @@
 """How a call becomes an instruction.
 
 The functions of `nki.isa` are made from the instruction classes, one for one: same name, same
-parameters. A call looks up what is known of an instruction with these operand shapes; only the first
-of a kind makes an instruction object.
+parameters. A call looks up what is known of an instruction with these operand shapes; only the
+first of a kind makes an instruction object.
 """
 
 import inspect
@@ -41,7 +41,7 @@ def {kind.name}({", ".join(parameters)}, name=None{extra}):
         return slow(run, KIND, operands)
     run.issue(entry, operands)
 """
-    exec(compile(text, str(Path(__file__).with_name("isa.py")), "exec"), scope)  # noqa: S102
+    exec(compile(text, str(Path(__file__).with_name("isa.py")), "exec"), scope)
     made = scope[kind.name]
     made.__doc__ = kind.__doc__
     made.__module__ = "trnlab.nki.isa"
@@ -58,7 +58,9 @@ def _key(kind: type[Instruction], field_name: str, name: str) -> str:
 
 def issue_slowly(run: Run, kind: type[Instruction], operands: tuple[Any, ...]) -> None:
     """The first call with operands of this shape, or one with unusual operands."""
-    operands = tuple(_settled(value, kind, f.name) for value, f in zip(operands, fields(kind)))
+    operands = tuple(
+        _settled(value, kind, f.name) for value, f in zip(operands, fields(kind), strict=True)
+    )
     key = key_of(kind, operands)
     entry = run.entries.get(key) or run.enter(kind, operands, key)
     run.issue(entry, operands)

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from trnlab import __version__, formats
-from trnlab.errors import BadArguments, NotModelled, ProgramError, TrnlabError, Violations
-from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile, whole
+from trnlab import __version__
+from trnlab.errors import BadArguments, ProgramError, Violations
+from trnlab.isa.tile import HBM_SPACES, Space, Tile, whole
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.nki.arrays import from_user, like_user
@@ -148,8 +148,8 @@ def simulate(
 ) -> Result:
     """Runs a kernel on a chip and returns all it left behind.
 
-    Raises Violations when rules were broken and ``how.strict`` holds, and whatever the kernel itself
-    raises.
+    Raises Violations when rules were broken and ``how.strict`` holds, and whatever the kernel
+    itself raises.
     """
     with _few_collections():
         return _simulate(kernel, args, kwargs, how, chip)
@@ -319,8 +319,16 @@ class _Arguments:
                 )
             if not self.run.values:
                 return None
-            return like_user(np.array(memory.array(returned)), self.kind)
+            return like_user(self._contents(returned), self.kind)
         return returned
+
+    def _contents(self, tile: Tile) -> np.ndarray:
+        """A returned tensor's values; an argument that is returned is copied."""
+        values = self.run.executor.show(tile)
+        if tile.buffer.index in self.inputs:
+            return values.copy()
+        values.flags.writeable = True
+        return values
 
 
 def _parameter_names(function: Callable[..., Any]) -> list[str]:
@@ -332,6 +340,6 @@ def _is_array(value: Any) -> bool:
 
 
 def _tensor_class(api: str) -> type[Tile]:
-    from trnlab.nki import tensor_class  # noqa: PLC0415 - the front ends import this module
+    from trnlab.nki import tensor_class
 
     return tensor_class(api)

@@ -7,13 +7,13 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.errors import BadArguments, NotModelled
-from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Space, Tile
+from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Space
 from trnlab.nki import isa as nisa
 from trnlab.nki.jit import launch, running
 from trnlab.nki.math import *  # noqa: F403
 from trnlab.nki.math import copy
 from trnlab.nki.tensor import DynamicSlice as ds  # noqa: F401 - part of the language
-from trnlab.nki.tensor import NkiTensor  # noqa: F401 - users annotate with it
+from trnlab.nki.tensor import NkiTensor
 from trnlab.nki.tensors import make
 
 sbuf, psum, hbm = Space.sbuf, Space.psum, Space.hbm
@@ -110,7 +110,7 @@ def shared_constant(constant: Any, dtype: Any = None) -> NkiTensor:
 
 def constant_tensor(constant: Any, dtype: Any = None) -> Any:
     """An HBM tensor that holds an array from the start."""
-    from trnlab.sim import memory  # noqa: PLC0415 - only constants need memory here
+    from trnlab.sim import memory
 
     values = np.asarray(constant)
     kind = formats.format_of(dtype if dtype is not None else values.dtype)
@@ -122,7 +122,7 @@ def constant_tensor(constant: Any, dtype: Any = None) -> Any:
 
 def shared_identity_matrix(n: int, dtype: Any = "uint8", dst: Any = None) -> NkiTensor:
     """The n x n identity in SBUF."""
-    from trnlab.sim import memory  # noqa: PLC0415
+    from trnlab.sim import memory
 
     made = dst if dst is not None else make((n, n), dtype, SBUF, "identity")
     kind = formats.format_of(made.dtype)
@@ -250,4 +250,3 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(
         f"nki.language has no '{name}'; trnlab lists what is there with `trnlab isa`"
     )
-

@@ -1,6 +1,5 @@
-"""Functions of tiles: each makes a new tile in SBUF, and names an operator when passed as ``op``."""
+"""Functions of tiles: each makes a new tile in SBUF; passed as ``op`` it names an operator."""
 
-import builtins
 from collections.abc import Callable
 from typing import Any
 
@@ -189,7 +188,12 @@ def softmax(x: Any, axis: int = -1, dtype: Any = None) -> NkiTensor:
 
 
 def rms_norm(
-    x: Any, w: Any, axis: int, n: int, epsilon: float = 1e-6, dtype: Any = None,
+    x: Any,
+    w: Any,
+    axis: int,
+    n: int,
+    epsilon: float = 1e-6,
+    dtype: Any = None,
     compute_dtype: Any = None,
 ) -> NkiTensor:
     """x / sqrt(mean(x^2) + epsilon) * w along the free dimension."""

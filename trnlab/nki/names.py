@@ -19,9 +19,9 @@ def activate(*, shadow: bool = False) -> None:
     Raises TrnlabError when the vendor's package is installed, unless ``shadow`` is set.
     """
     for top in ("neuronxcc", "nki"):
-        if top in sys.modules and not hasattr(sys.modules[top], "__trnlab__"):
-            _refuse(top, shadow)
-        elif top not in sys.modules and importlib.util.find_spec(top) is not None:
+        if (top in sys.modules and not hasattr(sys.modules[top], "__trnlab__")) or (
+            top not in sys.modules and importlib.util.find_spec(top) is not None
+        ):
             _refuse(top, shadow)
     for name, module in _modules().items():
         sys.modules[name] = module
@@ -53,7 +53,7 @@ def _modules() -> dict[str, ModuleType]:
 
 
 def _current() -> dict[str, ModuleType]:
-    from trnlab.nki import entry, isa, language  # noqa: PLC0415 - only on request
+    from trnlab.nki import entry, isa, language
 
     nl, nisa = _module("nki.language", language), _module("nki.isa", isa)
     typing = _module("nki.typing")
@@ -74,7 +74,7 @@ def _current() -> dict[str, ModuleType]:
 
 
 def _older() -> dict[str, ModuleType]:
-    from trnlab.nki.legacy import entry, isa, language, placing  # noqa: PLC0415 - only on request
+    from trnlab.nki.legacy import entry, isa, language, placing
 
     root = "neuronxcc.nki"
     nl, nisa = _module(f"{root}.language", language), _module(f"{root}.isa", isa)
@@ -103,6 +103,6 @@ def _older() -> dict[str, ModuleType]:
 
 
 def _annotation() -> Any:
-    from trnlab.nki.legacy.entry import tensor  # noqa: PLC0415
+    from trnlab.nki.legacy.entry import tensor
 
     return tensor

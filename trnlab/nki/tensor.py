@@ -1,6 +1,7 @@
 """What kernels hold in their hands: a tile with NKI's indexing and views."""
 
 from math import prod
+from operator import index
 from typing import Any
 
 from trnlab.errors import NotModelled, OutOfBounds, ProgramError
@@ -39,11 +40,14 @@ class NkiTensor(Tile):
                     size = (a1 - a0, b1 - b0)
                     sub = here.sub.get(size)
                     if sub is None:
+                        if any(type(n) is not int for n in size):
+                            return self._index(key)  # NumPy's integers, or 4.5
                         strides, pitch = here.strides, here.pitch
                         sub = layout(here.space, here.dtype, size, strides, pitch)
                         here.sub[size] = sub
                     offset = self.offset + a0 * here.strides[0] + b0 * here.strides[1]
-                    return NkiTensor(self.buffer, sub, offset)
+                    if type(offset) is int:
+                        return NkiTensor(self.buffer, sub, offset)
         return self._index(key if isinstance(key, tuple) else (key,))
 
     def _index(self, key: tuple[Any, ...]) -> "NkiTensor":
@@ -85,24 +89,31 @@ class NkiTensor(Tile):
         if isinstance(item, DynamicSlice):
             item = slice(item.start, item.start + item.size)
         if isinstance(item, slice):
-            step = 1 if item.step is None else int(item.step)
-            start = 0 if item.start is None else int(item.start)
-            stop = size if item.stop is None else int(item.stop)
-            if start < 0 and stop <= 0 or (item.stop is not None and stop < 0):
-                start, stop = start % size if start < 0 else start, stop % size
-            count = -(-(stop - start) // step)
-            if not (0 <= start < size and count > 0 and start + (count - 1) * step < size):
-                raise self._bounds(f"[{item.start}:{item.stop}] leaves dimension {axis}", size)
+            start, step, count = self._range(item, axis, size)
             return start, count, step, False
         if hasattr(item, "__index__"):
-            index = item.__index__()
-            place = index + size if index < 0 else index
-            if not 0 <= place < size:
-                raise self._bounds(f"index {index} leaves dimension {axis}", size)
-            return place, 1, 1, True
+            place = item.__index__()
+            if not -size <= place < size:
+                raise self._bounds(f"index {place} leaves dimension {axis}", size)
+            return place % size, 1, 1, True
         raise NotModelled(
             f"indexing with {type(item).__name__}", "an access pattern: use .ap() or slices"
         )
+
+    def _range(self, item: slice, axis: int, size: int) -> tuple[int, int, int]:
+        """Start, step and count of a slice; unlike Python's, it must lie inside the dimension."""
+        try:
+            start, stop, step = (
+                None if part is None else index(part) for part in (item.start, item.stop, item.step)
+            )
+        except TypeError:
+            raise self._bounds(f"{_spelled(item)} is not made of whole numbers", size) from None
+        step = 1 if step is None else step
+        inside = all(i is None or -size <= i <= size for i in (start, stop))
+        steps = range(*slice(start, stop, step).indices(size)) if inside and step else range(0)
+        if not steps:
+            raise self._bounds(f"{_spelled(item)} leaves dimension {axis}", size)
+        return steps.start, step, len(steps)
 
     def _bounds(self, what: str, size: Any) -> ProgramError:
         return OutOfBounds(
@@ -129,25 +140,30 @@ class NkiTensor(Tile):
         strides = tuple(int(step) for step, _ in pattern)
         shape = tuple(int(count) for _, count in pattern)
         start = self.offset if offset is None else int(offset)
-        reach = start + sum(s * (n - 1) for s, n in zip(strides, shape, strict=True))
-        if not (0 <= start and reach < prod(self.buffer.shape) and min(shape, default=1) > 0):
-            raise self._bounds(f"the pattern {pattern} reaches element {reach}", reach)
+        reaches = [s * (n - 1) for s, n in zip(strides, shape, strict=True)]
+        low = start + sum(min(r, 0) for r in reaches)
+        high = start + sum(max(r, 0) for r in reaches)
+        elements = self.buffer.nbytes // self.itemsize
+        if low < 0 or high >= elements or min(shape, default=1) < 1:
+            raise self._bounds(f"the pattern {pattern} covers elements {low} to {high}", elements)
         return self.elements_at(shape, strides, start)  # type: ignore[return-value]
 
     def reshape(self, shape: Any, *more: int) -> "NkiTensor":
         """The same elements in another shape; a dense tensor only."""
-        sizes = tuple(int(n) for n in (shape if isinstance(shape, (tuple, list)) else (shape, *more)))
-        if -1 in sizes:
+        sizes = tuple(
+            int(n) for n in (shape if isinstance(shape, (tuple, list)) else (shape, *more))
+        )
+        if sizes.count(-1) == 1 and 0 not in sizes:
             known = -prod(sizes)
             sizes = tuple(self.size // known if n == -1 else n for n in sizes)
-        if prod(sizes) != self.size:
+        if min(sizes, default=1) < 1 or prod(sizes) != self.size:
             raise self._bounds(f"cannot reshape to {sizes}: {prod(sizes)} elements", self.size)
         if self.strides == row_major(self.shape):
             return self.elements_at(sizes, row_major(sizes), self.offset)  # type: ignore[return-value]
         return self._reshape_strided(sizes)
 
     def _reshape_strided(self, sizes: tuple[int, ...]) -> "NkiTensor":
-        import numpy as np  # noqa: PLC0415 - NumPy decides whether a strided view can be reshaped
+        import numpy as np
 
         probe = np.ndarray(self.shape, np.int8, np.zeros(1, np.int8).data, 0, (0,) * self.ndim)
         probe = np.lib.stride_tricks.as_strided(probe, self.shape, self.strides)
@@ -179,9 +195,7 @@ class NkiTensor(Tile):
         old, old_strides = (1,) * lead + self.shape, (0,) * lead + self.strides
         if lead < 0 or any(o not in (1, n) for o, n in zip(old, sizes, strict=True)):
             raise self._bounds(f"cannot broadcast to {sizes}", self.size)
-        strides = tuple(
-            s if o == n else 0 for o, n, s in zip(old, sizes, old_strides, strict=True)
-        )
+        strides = tuple(s if o == n else 0 for o, n, s in zip(old, sizes, old_strides, strict=True))
         return self.elements_at(sizes, strides, self.offset)  # type: ignore[return-value]
 
     def expand_dim(self, dim: int) -> "NkiTensor":
@@ -232,7 +246,7 @@ class NkiTensor(Tile):
 
     def view(self, dtype: Any) -> "NkiTensor":
         """The same bytes read as another dtype; the last dimension changes its length."""
-        from trnlab import formats  # noqa: PLC0415 - formats is heavy and rarely needed here
+        from trnlab import formats
 
         new = formats.format_of(dtype)
         old, size = self.itemsize, new.itemsize
@@ -271,6 +285,11 @@ class NkiTensor(Tile):
 
     def __repr__(self) -> str:
         return f"<{self.describe()}>"
+
+
+def _spelled(item: slice) -> str:
+    parts = (item.start, item.stop) if item.step is None else (item.start, item.stop, item.step)
+    return f"[{':'.join('' if part is None else str(part) for part in parts)}]"
 
 
 def _without_ellipsis(key: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:

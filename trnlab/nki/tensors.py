@@ -9,7 +9,6 @@ from trnlab.isa.tile import SBUF, Space, Tile, whole
 from trnlab.nki import tensor_class
 from trnlab.nki.jit import launch, running
 
-
 _shapes: dict[Any, tuple[tuple[int, ...], Any]] = {}  # what was asked for -> shape, dtype
 
 

@@ -76,9 +76,9 @@ def _fullest(first: np.ndarray, last: np.ndarray, sizes: np.ndarray) -> tuple[in
     return int(levels[top]), int(moments[order][top])
 
 
-def occupancy(starts: np.ndarray, stops: np.ndarray, amounts: np.ndarray) -> tuple[
-    np.ndarray, np.ndarray
-]:
+def occupancy(
+    starts: np.ndarray, stops: np.ndarray, amounts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """A step function of time: the sum of ``amounts`` between their starts and stops."""
     times = np.concatenate([starts, stops])
     steps = np.concatenate([amounts, -amounts])

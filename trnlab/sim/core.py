@@ -18,7 +18,7 @@ from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile
 from trnlab.machine.chip import Chip
 from trnlab.sim.capacity import needs
 from trnlab.sim.cost import Cost, cost
-from trnlab.sim.execute import ACCUMULATING, Entry, Executor
+from trnlab.sim.execute import ACCUMULATING, Entry, Executor, is_plain_load
 from trnlab.sim.program import BufferFacts, Program
 
 PACKAGE = str(Path(__file__).parents[1])
@@ -159,6 +159,7 @@ class Run:
             tuple(_pick(n, names) for n in reads),
             tuple(not model.keeps_bits and n not in model.raw for n in reads),
             tuple(n not in model.partial and n not in model.writes for n in reads),
+            is_plain_load(model),
             isinstance(model, ACCUMULATING),
             type(model) is NcMatmul and not broken and model.perf_mode is None,
         )
@@ -173,14 +174,14 @@ class Run:
     def _check_operands(self, model: Instruction, names: list[str]) -> None:
         for name in names:
             value = getattr(model, name)
-            if name in model.operands and name not in model.scalars and name not in model.lists:
-                if not isinstance(value, Tile):
-                    raise IllegalInstruction(
-                        f"{model.name}: {name} is not a tile",
-                        {name: f"{type(value).__name__} {value!r}"[:80]},
-                        place=self.here(),
-                        see=model.page,
-                    )
+            tile = name in model.operands and name not in model.scalars | model.lists
+            if tile and not isinstance(value, Tile):
+                raise IllegalInstruction(
+                    f"{model.name}: {name} is not a tile",
+                    {name: f"{type(value).__name__} {value!r}"[:80]},
+                    place=self.here(),
+                    see=model.page,
+                )
 
     def _price(self, model: Instruction, broken: bool) -> Cost:
         try:
@@ -192,7 +193,9 @@ class Run:
 
     def _report_rules(self, model: Instruction, broken: tuple[str, ...]) -> None:
         given = {name: tile.describe() for name, tile in model.tiles().items()}
-        tall = any(t.buffer.rows > self.core.lanes for t in model.tiles().values() if t.layout.on_chip)
+        tall = any(
+            t.buffer.rows > self.core.lanes for t in model.tiles().values() if t.layout.on_chip
+        )
         for sentence in broken:
             if tall and "spans at most" in sentence:
                 continue  # said once, where the tensor was made
@@ -234,8 +237,7 @@ class Run:
                 )
                 continue
             largest = ", ".join(
-                f"{f.name} {f.row_bytes:,} B ({self.program.place(f.place)})"
-                for f in need.live[:4]
+                f"{f.name} {f.row_bytes:,} B ({self.program.place(f.place)})" for f in need.live[:4]
             )
             place = self.program.place(need.live[0].place)
             self.found.setdefault(
@@ -245,7 +247,7 @@ class Run:
                     {"needed": f"{need.peak:,} bytes a partition", "largest": largest},
                     f"{need.usable:,} bytes a partition on {self.core.name}",
                     place,
-                    "free tiles earlier, use smaller or narrower ones, or reload instead of keeping",
+                    "free tiles earlier, use smaller or narrower ones, or load them again",
                     "nki.language.ndarray",
                 ),
             )

@@ -40,9 +40,7 @@ def cost(instruction: Instruction, core: Core) -> Cost:
     if isinstance(instruction, Transfer):
         return _transfer(instruction, core)
     engine = core.engine(instruction.queue)
-    cycles = engine.start + max(
-        engine.floor, instruction.passes(core) * instruction.elements()
-    )
+    cycles = engine.start + max(engine.floor, instruction.passes(core) * instruction.elements())
     op = getattr(instruction, "op", None)
     return Cost(
         instruction.name,

@@ -1,4 +1,4 @@
-"""Computing values: operands are widened, an instruction's `value` is taken, results are rounded."""
+"""Computing values: operands are widened, `value` is taken, results are rounded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.errors import UninitialisedRead
-from trnlab.isa.dma import Transfer
+from trnlab.isa.dma import DmaCopy, Transfer
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.mx import NcMatmulMx
@@ -34,6 +34,7 @@ class Entry:
     reads: tuple[tuple[int, int], ...]  # operands that `value` takes
     widen: tuple[bool, ...]
     whole: tuple[bool, ...]  # whether all of a read operand must have been written
+    loads: bool  # a transfer to on-chip memory that changes nothing
     accumulates: bool
     grouped: bool  # a plain matmul, which may be computed together with others
 
@@ -42,9 +43,9 @@ class Entry:
 class Executor:
     """Computes what a run records.
 
-    With ``strict_reads`` every read of bytes that nobody wrote is a violation. Without, as the older
-    API needs with its masks, such bytes may be carried along, and are a violation when they reach
-    HBM.
+    With ``strict_reads`` every read of bytes that nobody wrote is a violation. Without, as the
+    older API needs with its masks, such bytes may be carried along, and are a violation when they
+    reach HBM.
     """
 
     report: Callable[..., None]
@@ -58,6 +59,8 @@ class Executor:
         holes = self._holes(entry, tiles, mask)
         if entry.grouped and mask is None and not holes:
             self.groups.add(operands[0], operands[1], operands[2], operands[6])
+            return
+        if entry.loads and mask is None and not holes and self._shown(operands[0], tiles[0]):
             return
         arrays = [
             formats.widen(memory.array(t), t.layout.dtype) if widen else memory.array(t)
@@ -74,6 +77,12 @@ class Executor:
             self.store(tile, result, raw=entry.model.keeps_bits, mask=mask)
             if holes:
                 self._carry(entry, tile, holes, mask)
+
+    def _shown(self, dst: Tile, src: Tile) -> bool:
+        """A load need not copy: the new tile shows the bytes it came from until one changes."""
+        if self.groups.waiting:
+            self.groups.flush_for(dst.buffer, writing=True)
+        return memory.borrow(dst, src)
 
     def _value(self, entry: Entry, operands: tuple[Any, ...], arrays: list[np.ndarray]) -> Any:
         model = entry.model
@@ -99,13 +108,14 @@ class Executor:
         for tile, whole in zip(tiles, entry.whole, strict=True):
             if self.groups.waiting and not entry.grouped:
                 self.groups.flush_for(tile.buffer)
-            if tile.buffer.written is True or not whole or memory.is_written(tile):
+            if tile.buffer.written is True or memory.is_written(tile):
                 continue
             missing = ~memory.written_mask(tile)
+            memory.reveal(tile)
             if mask is not None and missing.shape == mask.shape:
                 missing &= mask
-                if not missing.any():
-                    continue
+            if not whole or not missing.any():
+                continue
             if self.strict_reads:
                 self._tell(tile, "is read before all of it is written")
             else:
@@ -154,4 +164,16 @@ class Executor:
     def show(self, tile: Tile) -> np.ndarray:
         """A tile's contents as stored, for printing."""
         self.groups.flush_for(tile.buffer)
+        if not memory.is_written(tile):
+            memory.reveal(tile)
         return memory.array(tile)
+
+
+def is_plain_load(model: Instruction) -> bool:
+    """Whether an instruction copies HBM to on-chip memory, bit for bit."""
+    return (
+        isinstance(model, DmaCopy)
+        and model.keeps_bits
+        and model.dst.layout.on_chip
+        and not model.src.layout.on_chip
+    )

@@ -1,12 +1,14 @@
 """Matmuls that nobody has read yet.
 
 An accumulation group may be computed late, and neighbours in it as one, as long as nobody sees the
-sum before: that is a matter of speed, never of result. A group is the list of matmuls that add up in
-one PSUM tile. It is computed when anything else touches that tile's tensor, or overwrites a tensor
-that one of its inputs lives in.
+sum before: that is a matter of speed, never of result. A group is the list of matmuls that add up
+in one PSUM tile. It is computed when anything else touches that tile's tensor, or overwrites a
+tensor that one of its inputs lives in.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
+
 import numpy as np
 
 from trnlab import formats
@@ -17,12 +19,43 @@ WAITING_BYTES = 64 * 2**20  # of inputs; more only costs memory, it does not get
 
 
 @dataclass(eq=False)
+class Rows:
+    """The rows of a matmul operand in memory."""
+
+    raw: np.ndarray
+    start: int
+    strides: tuple[int, ...]
+    shape: tuple[int, int]
+    dtype: Any
+
+    def followed_by(self, below: "Rows") -> bool:
+        """Whether other rows lie directly behind these."""
+        return (
+            self.raw is below.raw
+            and self.strides == below.strides
+            and self.shape[1] == below.shape[1]
+            and below.start == self.start + self.shape[0] * self.strides[0]
+        )
+
+    def with_more(self, below: "Rows") -> "Rows":
+        """These rows and those behind them."""
+        height = self.shape[0] + below.shape[0]
+        return Rows(self.raw, self.start, self.strides, (height, self.shape[1]), self.dtype)
+
+    def wide(self) -> np.ndarray:
+        """The numbers in fp32."""
+        kind = formats.storage(self.dtype)
+        array = np.ndarray(self.shape, kind, self.raw, self.start, self.strides)
+        return array if kind == np.float32 else formats.widen(array, self.dtype)
+
+
+@dataclass(eq=False)
 class Group:
     """Matmuls that add up in one PSUM tile, and whether they add to what is there."""
 
     dst: Tile
     adds: bool
-    pairs: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    pairs: list[tuple["Rows", "Rows"]] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -92,45 +125,31 @@ def adds_to(dst: Tile, accumulate: bool | None) -> bool:
     return accumulate is not False and dst.buffer.written is not False
 
 
-def _rows(tile: Tile) -> np.ndarray:
-    array = memory.array(tile)
-    return array if array.ndim == 2 else array.reshape(array.shape[0], -1)
+def _rows(tile: Tile) -> Rows:
+    here = tile.layout
+    if len(here.shape) == 2:
+        return Rows(*memory.locate(tile), here.shape, here.dtype)  # type: ignore[arg-type]
+    flat = np.ascontiguousarray(memory.array(tile).reshape(here.partitions, -1))
+    raw = flat.reshape(-1).view(np.uint8)
+    return Rows(raw, 0, flat.strides, flat.shape, here.dtype)  # type: ignore[arg-type]
 
 
-def _merged(pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _merged(pairs: list[tuple[Rows, Rows]]) -> list[tuple[Rows, Rows]]:
     """Pairs whose rows follow each other in memory become one pair of more rows."""
     merged = [pairs[0]]
     for left, right in pairs[1:]:
         above, beside = merged[-1]
-        if _follows(above, left) and _follows(beside, right):
-            merged[-1] = (_stacked(above, left), _stacked(beside, right))
+        if above.followed_by(left) and beside.followed_by(right):
+            merged[-1] = (above.with_more(left), beside.with_more(right))
         else:
             merged.append((left, right))
     return merged
 
 
-def _follows(above: np.ndarray, below: np.ndarray) -> bool:
-    step = above.__array_interface__["data"][0] + above.shape[0] * above.strides[0]
-    return (
-        above.strides == below.strides
-        and above.shape[1] == below.shape[1]
-        and below.__array_interface__["data"][0] == step
-    )
-
-
-def _stacked(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    shape = (above.shape[0] + below.shape[0], above.shape[1])
-    return np.lib.stride_tricks.as_strided(above, shape, above.strides, writeable=False)
-
-
-def _product(pairs: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def _product(pairs: list[tuple[Rows, Rows]]) -> np.ndarray:
     left, right = pairs[0]
-    total = np.matmul(_wide(left).T, _wide(right))
+    total = np.matmul(left.wide().T, right.wide())
     part = np.empty_like(total) if len(pairs) > 1 else None
     for left, right in pairs[1:]:
-        total += np.matmul(_wide(left).T, _wide(right), out=part)
+        total += np.matmul(left.wide().T, right.wide(), out=part)
     return total
-
-
-def _wide(array: np.ndarray) -> np.ndarray:
-    return array if array.dtype == np.float32 else formats.widen(array)

@@ -29,7 +29,7 @@ def _reached(instruction: Instruction, shape: tuple[int, ...], where: np.ndarray
     if isinstance(instruction, DmaTranspose):
         return instruction.value(where).reshape(shape)
     if isinstance(instruction, NcMatmul):
-        columns = flat.any(axis=0)
+        columns = np.atleast_1d(flat.any(axis=0))
         if len(columns) == shape[0] != instruction.moving.free:
             return np.broadcast_to(columns[:, None], (shape[0], instruction.moving.free)).reshape(
                 shape

@@ -1,37 +1,113 @@
 """What memories hold: bytes, and which of them somebody has written.
 
-Bytes appear when first touched. Fresh memory shows NaN, or 4 for integers; a tensor that is filled
-by its first write never gets that pattern.
+Bytes appear when first touched. Fresh memory shows NaN, or 4 for integers; that pattern is only
+made when somebody looks (`reveal`), because most tensors are written before they are read.
 """
 
-from typing import Any
+from weakref import ref
 
 import numpy as np
 
 from trnlab import formats
-from trnlab.isa.tile import Buffer, Tile
+from trnlab.isa.tile import Buffer, Tile, row_major
+
+LISTED = 4096  # written tiles that are listed one by one
+
+Where = tuple[np.ndarray, int, tuple[int, ...]]  # raw bytes, first byte, byte strides
 
 
-def adopt(buffer: Buffer, array: np.ndarray) -> None:
+def adopt(buffer: Buffer, values: np.ndarray) -> None:
     """Lets a buffer hold the bytes of a C-contiguous array, without a copy."""
-    buffer.data = array.reshape(-1).view(np.uint8)
+    buffer.data = values.reshape(-1).view(np.uint8)
+    buffer.borrowed = None
     buffer.written = True
+
+
+def borrow(tile: Tile, source: Tile) -> bool:
+    """Lets a new on-chip tensor show another tensor's bytes instead of copying them.
+
+    Either gets bytes of its own as soon as one of them changes. False when the bytes cannot be
+    shown like that: then they must be copied.
+    """
+    buffer, lender = tile.buffer, source.buffer
+    if buffer.data is not None or lender.borrowed is not None or not covers_all(tile):
+        return False
+    if source.shape != (buffer.rows, buffer.pitch):
+        return False
+    raw, start, strides = locate(source)
+    buffer.borrowed = (raw, start, *strides)
+    buffer.written = True
+    lender.borrowers.append(ref(buffer))
+    return True
+
+
+def locate(tile: Tile) -> Where:
+    """Where a tile's elements lie in memory."""
+    buffer = tile.buffer
+    if buffer.borrowed is not None:
+        found = _locate_borrowed(tile, *buffer.borrowed)
+        if found is not None:
+            return found
+        _own(buffer)
+    data = buffer.data
+    if data is None:
+        data = _allocate(buffer)
+    here = tile.layout
+    return data, tile.offset * here.itemsize, here.byte_strides
+
+
+def _locate_borrowed(
+    tile: Tile, raw: np.ndarray, start: int, row_stride: int, column_stride: int
+) -> Where | None:
+    """A tile of a borrowing tensor among the lender's bytes, if it is a view of them."""
+    here = tile.layout
+    pitch = here.pitch
+    if here.itemsize != tile.buffer.dtype.itemsize:
+        return None
+    row, column = divmod(tile.offset, pitch)
+    start += row * row_stride + column * column_stride
+    strides = []
+    for size, stride in zip(here.shape, here.strides, strict=True):
+        if stride % pitch == 0:
+            strides.append(stride // pitch * row_stride)
+        elif 0 < stride < pitch:
+            strides.append(stride * column_stride)
+            column += stride * (size - 1)
+        else:
+            return None
+    return (raw, start, tuple(strides)) if column < pitch else None
+
+
+def _own(buffer: Buffer) -> None:
+    """Copies what a tensor has borrowed."""
+    raw, start, *strides = buffer.borrowed
+    buffer.borrowed = None
+    shape = (buffer.rows, buffer.pitch)
+    rows = np.ndarray(shape, formats.storage(buffer.dtype), raw, start, tuple(strides))
+    buffer.data = rows.copy().reshape(-1).view(np.uint8)
+
+
+def _lend_no_more(buffer: Buffer) -> None:
+    """Before a tensor changes, those who borrowed from it copy what they show."""
+    for borrower in buffer.borrowers:
+        held = borrower()
+        if held is not None and held.borrowed is not None:
+            _own(held)
+    buffer.borrowers = []
+
+
+def _may_adopt(tile: Tile, values: np.ndarray) -> bool:
+    """Whether freshly computed values can become a tensor's bytes as they are."""
+    here = tile.layout
+    return here.on_chip and values.shape == here.shape and here.strides == row_major(here.shape)
 
 
 def array(tile: Tile, *, writable: bool = False) -> np.ndarray:
     """The bytes of a tile as an array of its shape and dtype; a view, never a copy."""
-    data = tile.buffer.data
-    if data is None:
-        data = _fresh(tile.buffer)
-    here = tile.layout
-    size = here.itemsize
-    view = np.ndarray(
-        here.shape,
-        formats.storage(here.dtype),
-        data,
-        tile.offset * size,
-        tuple(s * size for s in here.strides),
-    )
+    if writable and tile.buffer.borrowed is not None:
+        _own(tile.buffer)
+    raw, start, strides = locate(tile)
+    view = np.ndarray(tile.shape, formats.storage(tile.layout.dtype), raw, start, strides)
     if not writable:
         view.flags.writeable = False
     return view
@@ -41,8 +117,18 @@ def write(tile: Tile, values: np.ndarray) -> None:
     """Stores values of the tile's dtype and marks the bytes as written."""
     buffer = tile.buffer
     covers = covers_all(tile)
+    if buffer.borrowers:
+        _lend_no_more(buffer)
+    if covers and values.flags.owndata and values.flags.c_contiguous and _may_adopt(tile, values):
+        adopt(buffer, values)
+        return
+    if buffer.borrowed is not None:
+        if covers:
+            buffer.borrowed = None
+        else:
+            _own(buffer)
     if buffer.data is None:
-        buffer.data = np.empty(buffer.nbytes, np.uint8) if covers else _fresh(buffer)
+        _allocate(buffer)
     target = array(tile, writable=True)
     target[...] = values if values.shape == target.shape else values.reshape(target.shape)
     if buffer.written is not True:
@@ -51,12 +137,14 @@ def write(tile: Tile, values: np.ndarray) -> None:
 
 def write_where(tile: Tile, values: np.ndarray, chosen: np.ndarray) -> None:
     """Stores values where ``chosen`` holds; the other bytes stay as they are."""
+    if tile.buffer.borrowers:
+        _lend_no_more(tile.buffer)
     target = array(tile, writable=True)
     chosen = np.broadcast_to(chosen, target.shape)
     np.copyto(target, values.reshape(target.shape), where=chosen)
     if tile.buffer.written is not True:
-        mask = _mask(tile)
-        mask |= chosen
+        flags = _flags_of(tile, _flags(tile.buffer))
+        flags |= chosen
 
 
 def covers_all(tile: Tile) -> bool:
@@ -68,32 +156,53 @@ def covers_all(tile: Tile) -> bool:
 
 
 def mark_written(tile: Tile, covers: bool = False) -> None:
-    """Remembers that somebody wrote these bytes."""
+    """Remembers that somebody wrote these bytes.
+
+    Whole tiles are only listed; flags for each element are made when somebody asks for other ones.
+    """
     buffer = tile.buffer
     if covers:
         buffer.written = True
-        return
-    _mask(tile)[...] = True
-    buffer.written_count += tile.size
-    flat = buffer.written
-    if isinstance(flat, np.ndarray) and buffer.written_count >= flat.size:
-        buffer.written_count = 0
-        if flat.all():
-            buffer.written = True
+    elif isinstance(buffer.written, np.ndarray):
+        _flags_of(tile, buffer.written)[...] = True
+    elif isinstance(buffer.written, dict) and len(buffer.written) < LISTED:
+        buffer.written[tile.layout.index, tile.offset] = tile
+    elif isinstance(buffer.written, dict):
+        _flags_of(tile, _flags(buffer))[...] = True
+    else:
+        buffer.written = {(tile.layout.index, tile.offset): tile}
 
 
 def is_written(tile: Tile) -> bool:
     """Whether every byte of a tile was written by somebody."""
-    state = tile.buffer.written
-    if isinstance(state, np.ndarray):
-        return bool(_mask(tile).all())
-    return state
+    buffer = tile.buffer
+    state = buffer.written
+    if isinstance(state, bool):
+        return state
+    if isinstance(state, dict) and (tile.layout.index, tile.offset) in state:
+        return True
+    flags = _flags(buffer)
+    if not _flags_of(tile, flags).all():
+        return False
+    if tile.size * tile.itemsize == buffer.nbytes and flags.all():
+        buffer.written = True
+    return True
 
 
 def written_mask(tile: Tile) -> np.ndarray:
-    """Which elements of a tile somebody wrote."""
+    """Which elements of a tile somebody wrote, as flags of its shape that the caller may change."""
     state = tile.buffer.written
-    return _mask(tile) if isinstance(state, np.ndarray) else np.full(tile.shape, state)
+    if isinstance(state, bool):
+        return np.full(tile.shape, state)
+    return np.broadcast_to(_flags_of(tile, _flags(tile.buffer)), tile.shape).copy()
+
+
+def reveal(tile: Tile) -> None:
+    """Makes what nobody wrote show as fresh memory does: NaN, or 4 for integers."""
+    if tile.buffer.data is None:
+        _allocate(tile.buffer)
+    missing = ~written_mask(tile)
+    np.copyto(array(tile, writable=True), formats.fresh(tile.dtype), where=missing)
 
 
 def known(tile: Tile) -> np.ndarray:
@@ -104,36 +213,38 @@ def known(tile: Tile) -> np.ndarray:
 
 def forget(tile: Tile, where: np.ndarray) -> None:
     """Marks elements of a tile as not written."""
-    if tile.buffer.written is True:
-        tile.buffer.written = np.ones(tile.buffer.nbytes // tile.buffer.dtype.itemsize, bool)
-    tile.buffer.written_count = 0
-    flags = _mask(tile)
+    buffer = tile.buffer
+    if buffer.written is True:
+        buffer.written = np.ones(_elements(buffer), bool)
+    flags = _flags_of(tile, _flags(buffer))
     flags[where.reshape(flags.shape)] = False
 
 
-def _mask(tile: Tile) -> np.ndarray:
-    buffer = tile.buffer
-    unit = tile.layout.itemsize
-    if not isinstance(buffer.written, np.ndarray):
-        # One flag for each element as the tensor was declared; a view of another width rounds out.
-        buffer.written = np.zeros(max(1, buffer.nbytes // buffer.dtype.itemsize), bool)
-    flags = buffer.written
-    if unit == buffer.dtype.itemsize:
+def _flags(buffer: Buffer) -> np.ndarray:
+    """One flag for each element as the tensor was declared."""
+    listed = buffer.written
+    if isinstance(listed, np.ndarray):
+        return listed
+    buffer.written = np.full(_elements(buffer), listed is True)
+    for tile in listed.values() if isinstance(listed, dict) else ():
+        _flags_of(tile, buffer.written)[...] = True
+    return buffer.written
+
+
+def _flags_of(tile: Tile, flags: np.ndarray) -> np.ndarray:
+    """The flags of a tile's elements; of whole runs, where it shows bytes in another width."""
+    unit, own = tile.itemsize, tile.buffer.dtype.itemsize
+    if unit == own:
         return np.ndarray(tile.shape, bool, flags.data, tile.offset, tile.strides)
-    first = tile.offset * unit // buffer.dtype.itemsize
-    return flags[first : first + max(1, tile.size * unit // buffer.dtype.itemsize)]
+    first = tile.offset * unit // own
+    part = flags[first : first + max(1, tile.size * unit // own)]
+    return np.broadcast_to(part.all(), tile.shape)
 
 
-def _fresh(buffer: Buffer) -> np.ndarray:
-    kind = formats.storage(buffer.dtype)
-    filled = np.empty(max(1, buffer.nbytes // kind.itemsize), kind)
-    filled[...] = formats.fresh(buffer.dtype)
-    buffer.data = filled.view(np.uint8)
+def _elements(buffer: Buffer) -> int:
+    return max(1, buffer.nbytes // buffer.dtype.itemsize)
+
+
+def _allocate(buffer: Buffer) -> np.ndarray:
+    buffer.data = np.empty(max(1, buffer.nbytes), np.uint8)
     return buffer.data
-
-
-def value_of(buffer: Buffer, shape: tuple[int, ...]) -> Any:
-    """A tensor's contents for the caller of a kernel."""
-    if buffer.data is None:
-        _fresh(buffer)
-    return np.ndarray(shape, formats.storage(buffer.dtype), buffer.data)

@@ -27,7 +27,7 @@ class BufferFacts(NamedTuple):
     base_partition: int = 0
     base_byte: int = 0
     placed: bool = False  # by the kernel itself
-    tiles: tuple[int, ...] = ()  # byte of each logical tile, where the kernel placed them one by one
+    tiles: tuple[int, ...] = ()  # byte of each logical tile, if placed one by one
     tile_bytes: int = 0
 
     @property

@@ -1,8 +1,8 @@
 """Which accesses touch the same bytes.
 
-Every distinct access (buffer, layout, offset) is a region: a rectangle of rows and bytes. Two regions
-of one memory overlap when their rectangles do. All overlaps of a program are found before it is
-scheduled.
+Every distinct access (buffer, layout, offset) is a region: a rectangle of rows and bytes. Two
+regions of one memory overlap when their rectangles do. All overlaps of a program are found before
+it is scheduled.
 """
 
 import numpy as np

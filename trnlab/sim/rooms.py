@@ -11,8 +11,9 @@ from trnlab.sim.program import Program
 class Rooms:
     """SBUF and PSUM of every core, for tensors that the kernel did not place itself.
 
-    A tensor takes room at its first write and gives it back after its last use; space that was never
-    used goes first, then what was freed longest ago. ``new`` says which tensors still need room.
+    A tensor takes room at its first write and gives it back after its last use; space that was
+    never used goes first, then what was freed longest ago. ``new`` says which tensors still need
+    room.
     """
 
     def __init__(self, program: Program, core: Core, owner: list[int], cores: int) -> None:

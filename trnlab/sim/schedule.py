@@ -1,9 +1,9 @@
 """When everything happens: a program on the engines, queues and memories of its cores.
 
-One pass in program order. Every queue starts its instructions in order; an instruction waits for the
-bytes it reads (written by others), for the bytes it overwrites (read or written by others), and for
-room when its tensor is new. A transfer is triggered in order on its queue and then moves when its
-data is there and DMA engines are free.
+One pass in program order. Every queue starts its instructions in order; an instruction waits for
+the bytes it reads (written by others), for the bytes it overwrites (read or written by others), and
+for room when its tensor is new. A transfer is triggered in order on its queue and then moves when
+its data is there and DMA engines are free.
 
 The pass runs once for every instruction of programs that have millions, so its state is flat lists
 indexed by region, and what happens rarely (a new tensor, a full memory) is kept out of the way.
@@ -88,7 +88,16 @@ class Engines:
         last = self.last_row[lane]
         row = len(rows)
         rows.append(
-            (lane, index, place, trigger, triggered, triggered, ENGINE if last >= 0 else FIRST, last)
+            (
+                lane,
+                index,
+                place,
+                trigger,
+                triggered,
+                triggered,
+                ENGINE if last >= 0 else FIRST,
+                last,
+            )
         )
         self.free_at[lane] = triggered
         self.last_row[lane] = row

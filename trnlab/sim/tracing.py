@@ -1,5 +1,7 @@
 """From a scheduled program to a trace."""
 
+from typing import Any
+
 import numpy as np
 
 from trnlab.machine.chip import Chip
@@ -25,7 +27,7 @@ def trace_of(program: Program, chip: Chip, cores: int = 1) -> Trace:
     scheduler = Scheduler(program, chip.core, cores)
     rows = scheduler.run()
     columns = zip(*rows, strict=True) if rows else iter([()] * len(COLUMNS))
-    held = {
+    held: dict[str, Any] = {
         name: np.array(column, kind)
         for (name, kind), column in zip(COLUMNS.items(), columns, strict=True)
     }

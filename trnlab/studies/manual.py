@@ -12,7 +12,7 @@ from trnlab.nki.issue import signature
 
 def index() -> Any:
     """A table of all instructions."""
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
     table = Table(title=f"{len(ISA)} instructions", box=None, title_justify="left")
     for column in ("instruction", "engine", "chips", "what it does"):

@@ -24,8 +24,8 @@ def run(
 ) -> Callable[..., tuple[Any, Any]]:
     """Returns a function that runs a kernel on arrays and gives (outputs, trace).
 
-    ``values`` False computes no values (outputs are None), ``time`` False no trace. Raises Violations
-    when rules are broken, unless ``strict`` is False.
+    ``values`` False computes no values (outputs are None), ``time`` False no trace. Raises
+    Violations when rules are broken, unless ``strict`` is False.
     """
 
     def call(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -65,7 +65,7 @@ def api_of(function: Callable[..., Any]) -> str:
 @contextmanager
 def collecting(**changes: Any) -> Any:
     """Collects the results of every kernel call inside, with the settings changed."""
-    from trnlab.nki.names import activate  # noqa: PLC0415 - import names only on request
+    from trnlab.nki.names import activate
 
     found: list[Result] = []
     activate(shadow=changes.pop("shadow", False))
@@ -95,12 +95,14 @@ def run_script(path: str, args: list[str], **changes: Any) -> list[Result]:
         raise BadArguments(
             f"{path} called no kernel",
             {"kernels": ", ".join(kernels_in(file)) or "none with @nki.jit"},
-            fix=f"call one in the script, or name one: trnlab run {path}:KERNEL --in 'f32[128,512]'",
+            fix=f"call one, or name one: trnlab run {path}:KERNEL --in 'f32[128,512]'",
         )
     return found
 
 
-def run_kernel(path: str, name: str, inputs: list[str], seed: int = 0, **changes: Any) -> list[Result]:
+def run_kernel(
+    path: str, name: str, inputs: list[str], seed: int = 0, **changes: Any
+) -> list[Result]:
     """Runs one kernel of a file on seeded inputs such as ``bf16[128,512]``."""
     file = find_file(path)
     kept_path = list(sys.path)
@@ -138,12 +140,14 @@ def find_file(path: str) -> Path:
 
 def kernels_in(file: Path) -> list[str]:
     """Names of the functions in a file that carry a decorator of NKI."""
-    import ast  # noqa: PLC0415 - only for an error message
+    import ast
 
     tree = ast.parse(file.read_text())
     return [
         node.name
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef)
-        and any("jit" in ast.unparse(d) or "baremetal" in ast.unparse(d) for d in node.decorator_list)
+        and any(
+            "jit" in ast.unparse(d) or "baremetal" in ast.unparse(d) for d in node.decorator_list
+        )
     ]

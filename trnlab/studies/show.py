@@ -23,7 +23,7 @@ def show(results: list[Result], *, as_json: bool = False, trace_path: str = "") 
         reports = [_record(r, paths) for r in results]
         sys.stdout.write(json.dumps(reports if len(reports) > 1 else reports[0], indent=2) + "\n")
         return
-    from rich.console import Console  # noqa: PLC0415 - keeps importing quick
+    from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 100)
     for number, result in enumerate(results[:-FULL_REPORTS], 1):
@@ -59,8 +59,7 @@ def _record(result: Result, paths: dict[int, str]) -> dict[str, Any]:
         "instructions": result.instructions, "notes": list(result.notes),
     }  # fmt: skip
     told["legality"] = [
-        {"chip": chip, "legal": legal, "reason": reason}
-        for chip, legal, reason in legality(result)
+        {"chip": chip, "legal": legal, "reason": reason} for chip, legal, reason in legality(result)
     ]
     told["violations"] = [str(v) for v in result.violations]
     told["trace"] = paths.get(id(result))

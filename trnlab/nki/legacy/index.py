@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trnlab.errors import NotModelled
+from trnlab.errors import BadArguments, NotModelled
+
+Ranges = list[tuple[int, int]]  # first and past the last element of each dimension
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,29 +20,58 @@ class Index:
     sizes: tuple[int, ...]
     steps: tuple[int, ...]
 
+    __array_ufunc__ = None  # NumPy's numbers leave arithmetic to this class
+
+    @classmethod
+    def over(cls, offset: int, sizes: Any, steps: Any) -> "Index":
+        """An index with these sizes and steps."""
+        sizes = tuple(sizes)
+        return cls(offset, sizes, tuple(s if n > 1 else 0 for n, s in zip(sizes, steps, strict=True)))
+
+    @classmethod
+    def along(cls, values: range, axis: int, ndim: int) -> "Index":
+        """A range along one of several dimensions; the others have size 1."""
+        sizes, steps = [1] * ndim, [0] * ndim
+        sizes[axis], steps[axis] = len(values), values.step
+        return cls.over(values.start, sizes, steps)
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Sizes of the dimensions this varies over."""
         return self.sizes
 
+    @property
+    def ndim(self) -> int:
+        """How many dimensions this has."""
+        return len(self.sizes)
+
     def __getitem__(self, key: Any) -> "Index":
         """Adds dimensions with None; a slice of a dimension takes a part of it."""
+        key = key if isinstance(key, tuple) else (key,)
         parts = iter(zip(self.sizes, self.steps, strict=True))
+        spare = self.ndim - sum(k is not None and k is not Ellipsis for k in key)
         offset, sizes, steps = self.offset, [], []
-        for item in key if isinstance(key, tuple) else (key,):
+        for item in key:
             if item is None:
                 sizes.append(1)
                 steps.append(0)
                 continue
+            if item is Ellipsis:
+                for _ in range(spare):
+                    size, step = next(parts)
+                    sizes.append(size)
+                    steps.append(step)
+                continue
             size, step = next(parts)
-            start, stop, stride = item.indices(size)
-            offset += start * step
-            sizes.append(max(0, -(-(stop - start) // stride)))
-            steps.append(step * stride)
+            if not isinstance(item, slice):
+                offset += range(size)[int(item)] * step
+                continue
+            taken = range(size)[item]
+            offset += taken.start * step
+            sizes.append(len(taken))
+            steps.append(step * taken.step)
         rest = list(parts)
-        return Index(
-            offset, (*sizes, *(n for n, _ in rest)), (*steps, *(s for _, s in rest))
-        )
+        return Index.over(offset, (*sizes, *(n for n, _ in rest)), (*steps, *(s for _, s in rest)))
 
     def _join(self, other: Any, sign: int) -> "Index":
         if not isinstance(other, Index):
@@ -51,12 +82,12 @@ class Index:
         return Index(mine.offset + sign * theirs.offset, sizes, steps)
 
     def __add__(self, other: Any) -> "Index":
-        return self._join(other, 1)
+        return self._join(other, 1) if _affine(other) else NotImplemented
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> "Index":
-        return self._join(other, -1)
+        return self._join(other, -1) if _affine(other) else NotImplemented
 
     def __rsub__(self, other: Any) -> "Index":
         return (-self)._join(other, 1)
@@ -66,21 +97,32 @@ class Index:
 
     def __mul__(self, factor: Any) -> "Index":
         if isinstance(factor, Index):
-            raise NotModelled("the product of two indices", "addresses that are not affine")
+            one, other = (self, factor) if factor.constant is not None else (factor, self)
+            if other.constant is None:
+                raise NotModelled("the product of two indices", "addresses that are not affine")
+            return (one + other * 0) * other.constant
+        if not _affine(factor):
+            return NotImplemented
         scale = int(factor)
         return Index(self.offset * scale, self.sizes, tuple(s * scale for s in self.steps))
 
     __rmul__ = __mul__
 
     def __floordiv__(self, factor: int) -> "Index":
-        if all(s % factor == 0 for s in self.steps) and self.offset % factor == 0:
-            return Index(self.offset // factor, self.sizes, tuple(s // factor for s in self.steps))
+        low, high = self.bounds()
+        if low // factor == high // factor:
+            return Index(low // factor, self.sizes, (0,) * self.ndim)
+        if all(s % factor == 0 for s in self.steps):
+            steps = tuple(s // factor for s in self.steps)
+            return Index(self.offset // factor, self.sizes, steps)
         raise NotModelled("dividing an index", "addresses that are not affine: split the dimension")
 
     def __mod__(self, factor: int) -> "Index":
         low, high = self.bounds()
         if low // factor == high // factor:
             return self - (low // factor) * factor
+        if all(s % factor == 0 for s in self.steps):
+            return Index(self.offset % factor, self.sizes, (0,) * self.ndim)
         raise NotModelled("an index modulo a number", "addresses that are not affine")
 
     def __ge__(self, other: Any) -> "Mask":
@@ -100,6 +142,11 @@ class Index:
 
     __hash__ = None  # type: ignore[assignment]
 
+    @property
+    def constant(self) -> int | None:
+        """The value, if there is only one."""
+        return None if any(self.steps) else self.offset
+
     def bounds(self) -> tuple[int, int]:
         """The smallest and the largest value."""
         reach = [s * (n - 1) for s, n in zip(self.steps, self.sizes, strict=True)]
@@ -108,19 +155,34 @@ class Index:
             self.offset + sum(r for r in reach if r > 0),
         )
 
+    def padded(self, ndim: int) -> "Index":
+        """With new dimensions of size 1 in front."""
+        lead = ndim - self.ndim
+        return Index(self.offset, (1,) * lead + self.sizes, (0,) * lead + self.steps)
+
     def permuted(self, order: list[int]) -> "Index":
         """The index with its dimensions in another order."""
-        padded = _padded(self, len(order))
-        sizes, steps = padded.sizes, padded.steps
+        full = self.padded(len(order))
+        sizes, steps = full.sizes, full.steps
         return Index(self.offset, tuple(sizes[a] for a in order), tuple(steps[a] for a in order))
+
+    def cut(self, ranges: Ranges) -> "Index":
+        """The part in these ranges of the dimensions."""
+        full = self.padded(len(ranges))
+        offset = full.offset + sum(s * low for s, (low, _) in zip(full.steps, ranges, strict=True))
+        sizes = [
+            high - low if n > 1 else 1
+            for n, (low, high) in zip(full.sizes, ranges, strict=True)
+        ]
+        return Index(offset, tuple(sizes), full.steps)
 
     def array(self) -> np.ndarray:
         """Every value, as integers of the index's shape."""
-        out = np.full((1,) * len(self.sizes), self.offset, np.int64)
+        out = np.full(self.sizes, self.offset, np.int64)
         for axis, (size, step) in enumerate(zip(self.sizes, self.steps, strict=True)):
-            along = [1] * len(self.sizes)
+            along = [1] * self.ndim
             along[axis] = size
-            out = out + (np.arange(size) * step).reshape(along)
+            out += (np.arange(size) * step).reshape(along)
         return out
 
     def __iter__(self) -> Iterator[int]:
@@ -131,18 +193,28 @@ class Index:
             return self.offset
         raise NotModelled("an index tile used as a number", "a loop over its values")
 
+    __int__ = __index__
+
+    def __bool__(self) -> bool:
+        raise BadArguments(
+            "a branch depends on nl.arange or nl.mgrid", fix="pass the condition as mask="
+        )
+
+
+def _affine(value: Any) -> bool:
+    """Whether a value may be part of an index expression; tiles may not."""
+    return isinstance(value, Index) or hasattr(value, "__index__")
+
 
 def align(a: Index, b: Index) -> tuple[Index, Index]:
     """Both with equally many dimensions, new ones in front, as NumPy broadcasts."""
     pairs = list(zip_longest(reversed(a.sizes), reversed(b.sizes), fillvalue=1))
     if any(m != n and 1 not in (m, n) for m, n in pairs):
-        raise NotModelled(f"indices of shapes {a.sizes} and {b.sizes} together", "equal sizes")
-    return _padded(a, len(pairs)), _padded(b, len(pairs))
-
-
-def _padded(index: Index, ndim: int) -> Index:
-    lead = ndim - len(index.sizes)
-    return Index(index.offset, (1,) * lead + index.sizes, (0,) * lead + index.steps)
+        raise BadArguments(
+            f"indices of shapes {a.sizes} and {b.sizes} do not broadcast",
+            fix="give each index expression its own dimension, with None in the others",
+        )
+    return a.padded(len(pairs)), b.padded(len(pairs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,29 +224,72 @@ class Mask:
     terms: tuple[Index, ...]
 
     def __and__(self, other: Any) -> "Mask":
-        if other is True or other is None:
+        if other is None:
             return self
-        if other is False:
-            return Mask((Index(-1, (1,), (0,)),))
-        return Mask(self.terms + other.terms)
+        if isinstance(other, Mask):
+            return Mask(self.terms + other.terms)
+        return self if other else Mask((Index(-1, (1,), (0,)),))
 
     __rand__ = __and__
+
+    def __or__(self, other: Any) -> "Mask":
+        raise BadArguments(
+            "masks are joined with |", limit="comparisons joined with & only", see="nki.language"
+        )
+
+    __ror__ = __or__
+
+    def __bool__(self) -> bool:
+        raise BadArguments(
+            "a branch depends on a mask", fix="pass the condition as mask=; join masks with &"
+        )
+
+    @property
+    def always(self) -> bool | None:
+        """True where it holds everywhere, False where nowhere, else None."""
+        bounds = [t.bounds() for t in self.terms]
+        if any(high < 0 for _, high in bounds):
+            return False
+        return True if all(low >= 0 for low, _ in bounds) else None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The broadcast shape of the conditions."""
         return np.broadcast_shapes(*(t.sizes for t in self.terms))
 
-    def permuted(self, order: list[int], ndim: int) -> "Mask":
+    def permuted(self, order: list[int]) -> "Mask":
         """The mask for a tile whose dimensions are in another order."""
-        return Mask(tuple(_padded(t, ndim).permuted(order) for t in self.terms))
+        return Mask(tuple(t.permuted(order) for t in self.terms))
 
-    def box(self, shape: tuple[int, ...]) -> tuple[list[tuple[int, int]], tuple[Index, ...]]:
+    def fitted(self, shape: tuple[int, ...]) -> "Mask | None":
+        """The mask for tiles of this shape, None where it does not fit.
+
+        Missing dimensions are added in front, or else behind the partition dimension; surplus ones
+        are dropped where they have size 1.
+        """
+        mine = self.shape
+        full = self if len(mine) >= len(shape) else self._padded(len(shape))
+        if full is self and len(mine) > len(shape):
+            spare = [d for d, n in enumerate(mine) if n == 1 and d][: len(mine) - len(shape)]
+            full = self.permuted([d for d in range(len(mine)) if d not in spare])
+        if _fits(full.shape, shape):
+            return full
+        gap = len(shape) - len(mine)
+        if gap <= 0:
+            return None
+        order = [gap, *range(gap), *range(gap + 1, len(shape))]
+        behind = full.permuted(order)
+        return behind if _fits(behind.shape, shape) else None
+
+    def _padded(self, ndim: int) -> "Mask":
+        return Mask(tuple(t.padded(ndim) for t in self.terms))
+
+    def box(self, shape: tuple[int, ...]) -> tuple[Ranges, tuple[Index, ...]]:
         """Ranges of each dimension that the mask leaves, and the terms a range cannot express."""
         ranges = [(0, n) for n in shape]
         rest = []
         for term in self.terms:
-            term = _padded(term, len(shape)) if len(term.sizes) < len(shape) else term
+            term = term.padded(len(shape))
             moving = [d for d, s in enumerate(term.steps) if s and shape[d] > 1]
             if not moving:
                 if term.offset < 0:
@@ -193,20 +308,23 @@ class Mask:
         return ranges, tuple(rest)
 
 
-def where_all(terms: tuple[Index, ...], shape: tuple[int, ...], low: list[int]) -> np.ndarray:
-    """Where all terms hold, over a part of the mask's shape that starts at ``low``."""
-    out = np.ones((1,) * len(shape), bool)
+def _fits(mine: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return len(mine) == len(shape) and all(m in (1, n) for m, n in zip(mine, shape, strict=True))
+
+
+def where_all(terms: tuple[Index, ...], ranges: Ranges) -> np.ndarray:
+    """Where all terms hold, over these ranges of the mask's dimensions."""
+    shape = tuple(high - low for low, high in ranges)
+    out = np.ones(shape, bool)
     for term in terms:
-        term = _padded(term, len(shape))
-        offset = term.offset + sum(s * a for s, a in zip(term.steps, low, strict=True))
-        out = out & (Index(offset, shape, term.steps).array() >= 0)
-    return np.broadcast_to(out, shape)
+        part = term.cut(ranges)
+        out &= Index(part.offset, shape, part.steps).array() >= 0
+    return out
 
 
-def arange(*args: int) -> Index:
+def arange(*args: Any) -> Index:
     """The integers of a range along one new dimension; add the others with None."""
-    values = range(*(int(a) for a in args))
-    return Index(values.start, (len(values),), (values.step,))
+    return Index.along(range(*(int(a) for a in args)), 0, 1)
 
 
 class Grid(tuple[Index, ...]):
@@ -216,19 +334,20 @@ class Grid(tuple[Index, ...]):
     x = property(lambda self: self[1])
     y = property(lambda self: self[2])
     z = property(lambda self: self[3])
+    w = property(lambda self: self[4])
 
 
 class _MGrid:
-    """`nl.mgrid[0:128, 0:512]`: one index a dimension, each varying along its own."""
+    """`nl.mgrid[0:128, 0:512]`: one index a dimension, each over the shape of all together."""
 
     def __getitem__(self, key: Any) -> Grid:
         parts = key if isinstance(key, tuple) else (key,)
+        values = [range(int(p.start or 0), int(p.stop), int(p.step or 1)) for p in parts]
+        sizes = tuple(len(v) for v in values)
         found = []
-        for axis, part in enumerate(parts):
-            values = range(int(part.start or 0), int(part.stop), int(part.step or 1))
-            sizes, steps = [1] * len(parts), [0] * len(parts)
-            sizes[axis], steps[axis] = len(values), values.step
-            found.append(Index(values.start, tuple(sizes), tuple(steps)))
+        for axis, each in enumerate(values):
+            steps = tuple(each.step if a == axis else 0 for a in range(len(sizes)))
+            found.append(Index.over(each.start, sizes, steps))
         return Grid(found)
 
 

@@ -1,140 +1,177 @@
-"""Tensors of the older API: block dimensions, index expressions, masks, operators."""
+"""Tiles of the older API: index expressions, views that only a mask makes legal, operators."""
 
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from trnlab import formats
 from trnlab.errors import BadArguments, NotModelled, OutOfBounds
 from trnlab.isa.tile import Buffer, Layout, Tile, layout
 from trnlab.nki.jit import running
-from trnlab.nki.legacy.index import Index, Mask, align, where_all
+from trnlab.nki.legacy.index import Index, Mask, Ranges, align
 from trnlab.nki.tensor import DynamicSlice, NkiTensor
+
+ALL = slice(None)
+Span = tuple[int, int, int, bool]  # start, count, step, and whether the dimension goes
+
+
+def _operator(name: str, *, reverse: bool = False) -> Callable[[Any, Any], Any]:
+    def method(self: Any, other: Any) -> Any:
+        from trnlab.nki.legacy import math  # noqa: PLC0415 - they need each other
+
+        function = getattr(math, name)
+        return function(other, self) if reverse else function(self, other)
+
+    return method
+
+
+def _in_place(name: str) -> Callable[[Any, Any], Any]:
+    operate = _operator(name)
+
+    def method(self: Any, other: Any) -> Any:
+        from trnlab.nki.legacy.pending import assign  # noqa: PLC0415 - they need each other
+
+        assign(self, operate(self, other))
+        return self
+
+    return method
 
 
 class OldTensor(NkiTensor):
-    """A tensor or a view of one.
+    """A tensor in HBM, a tile on chip, or a view of one.
 
-    ``block`` leading dimensions number logical tiles; the next one is the partition dimension.
-    ``axes`` holds the index expressions behind a view that may leave its tensor, until a mask
-    says which part of it is meant.
+    ``axes`` holds the index expressions behind a view that may leave its tensor, and the sizes they
+    must stay below, until a mask says which part of it is meant.
     """
 
-    __slots__ = ("axes", "block")
+    __slots__ = ("axes",)
+    __array_ufunc__ = None  # NumPy's numbers leave arithmetic to this class
 
-    def __init__(
-        self, buffer: Buffer, layout: Layout, offset: int = 0, block: int = 0, axes: Any = None
-    ) -> None:
+    def __init__(self, buffer: Buffer, layout: Layout, offset: int = 0) -> None:
         super().__init__(buffer, layout, offset)
-        self.block, self.axes = block, axes
+        self.axes: tuple[tuple[Index, ...], tuple[int, ...]] | None = None
 
-    def __getitem__(self, key: Any) -> "OldTensor":
-        parts = key if isinstance(key, tuple) else (key,)
-        parts = tuple(p for p in _spread(parts, self.ndim))
-        if any(isinstance(p, Index) for p in parts):
-            return self._affine(parts)
+    def __getitem__(self, key: Any) -> Any:
+        parts = without_ellipsis(key if isinstance(key, tuple) else (key,), self.ndim)
+        if len(parts) > self.ndim:
+            raise self._bounds(f"{len(parts)} indices for {self.ndim} dimensions", "")
         if any(isinstance(p, Tile) for p in parts):
-            raise NotModelled("indexing with a tile", "indirect loads and stores")
+            from trnlab.nki.legacy.indirect import Indirect  # noqa: PLC0415 - they need each other
+
+            return Indirect.of(self, parts)
+        if any(isinstance(p, Index) for p in parts):
+            return self._advanced(parts)
+        if isinstance(parts[0], Mask):
+            return self._operand(parts[0])
         return self._basic(parts)
 
     def _basic(self, parts: tuple[Any, ...]) -> "OldTensor":
-        parts = (*parts, *(slice(None),) * (self.ndim - len(parts)))
-        shape, strides, kept = [], [], []
-        offset = self.offset
-        for axis, (item, size, stride) in enumerate(
-            zip(parts, self.shape, self.strides, strict=False)
+        parts = (*parts, *(ALL,) * (self.ndim - len(parts)))
+        spans = [self._span(p, axis) for axis, p in enumerate(parts)]
+        keep = self._kept([drop for *_, drop in spans])
+        offset, shape, strides, inside = self.offset, [], [], self.axes is None
+        for (start, count, step, _), stride, size, kept in zip(
+            spans, self.strides, self.shape, keep, strict=True
         ):
-            start, count, step, drop = self._axis(_clipped(item, size), axis, size)
             offset += start * stride
-            shape.append(count)
-            strides.append(stride * step)
-            kept.append(not drop)
-        block = sum(kept[: self.block]) if self.layout.on_chip else 0
-        if self.layout.on_chip:
-            kept[self.block] = True
-            for axis in range(len(kept) - 1, self.block, -1):
-                if sum(kept[self.block :]) >= 2:
-                    break
-                kept[axis] = True
-        elif not any(kept):
-            kept[-1] = True
-        return self._view(
-            tuple(n for n, k in zip(shape, kept, strict=True) if k),
-            tuple(s for s, k in zip(strides, kept, strict=True) if k),
-            offset,
-            block,
-        )
+            inside = inside and 0 <= start and start + (count - 1) * step < size
+            if kept:
+                shape.append(count)
+                strides.append(stride * step)
+        axes = None if inside else self._axes(spans, keep)
+        return self._view(tuple(shape), tuple(strides), offset, axes)
 
-    def _affine(self, parts: tuple[Any, ...]) -> "OldTensor":
+    def _span(self, item: Any, axis: int) -> Span:
+        size = self.shape[axis]
+        if isinstance(item, DynamicSlice):
+            item = slice(int(item.start), int(item.start) + int(item.size))
+        if isinstance(item, slice):
+            step = 1 if item.step is None else int(item.step)
+            start = 0 if item.start is None else int(item.start)
+            stop = size if item.stop is None else int(item.stop)
+            start, stop = start + size * (start < 0), stop + size * (stop < 0)
+            if step < 1 or stop <= start:
+                raise self._bounds(f"[{item.start}:{item.stop}:{step}] is empty", size)
+            return start, -(-(stop - start) // step), step, False
+        if hasattr(item, "__index__"):
+            index = item.__index__()
+            return index + size * (index < 0), 1, 1, True
+        raise NotModelled(f"indexing with {type(item).__name__}", "integers, slices or nl.arange")
+
+    def _axes(
+        self, spans: list[Span], keep: list[bool]
+    ) -> tuple[tuple[Index, ...], tuple[int, ...]]:
+        """The index expressions behind a basic subscript."""
+        if self.axes is not None:
+            return tuple(_taken(a, spans, keep) for a in self.axes[0]), self.axes[1]
+        ndim, found = sum(keep), []
+        for axis, (start, count, step, _) in enumerate(spans):
+            values = range(start, start + count * step, step)
+            found.append(
+                Index.along(values, sum(keep[:axis]), ndim)
+                if keep[axis]
+                else Index(start, (1,) * ndim, (0,) * ndim)
+            )
+        return tuple(found), self.shape
+
+    def _advanced(self, parts: tuple[Any, ...]) -> "OldTensor":
+        self.checked()
         if len(parts) < self.ndim:
-            raise OutOfBounds(
+            raise BadArguments(
                 f"{self.buffer.name}: {len(parts)} indices for {self.ndim} dimensions",
                 {"tensor": self.describe()},
                 place=running().here(),
                 fix="give one index expression a dimension",
             )
-        axes: list[Index] = []
-        for axis, item in enumerate(parts):
-            if isinstance(item, DynamicSlice):
-                item = slice(item.start, item.start + item.size)
-            if isinstance(item, slice) and item == slice(None) and self.shape[axis] == 1:
-                item = 0
-            if isinstance(item, slice):
-                raise BadArguments(
-                    "index expressions and slices are mixed in one subscript",
-                    {"tensor": self.describe()},
-                    place=running().here(),
-                    fix="use nl.arange or nl.mgrid for every dimension",
-                )
-            axes.append(item if isinstance(item, Index) else Index(int(item), (1,), (0,)))
+        axes = [as_index(p, self.shape[axis], self) for axis, p in enumerate(parts)]
         for i in range(len(axes)):
             for j in range(len(axes)):
                 axes[i], axes[j] = align(axes[i], axes[j])
         shape = tuple(max(sizes) for sizes in zip(*(a.sizes for a in axes), strict=True))
+        if len(shape) == 1:
+            raise BadArguments(
+                f"{self.buffer.name} is indexed with a 1-D nl.arange",
+                {"tensor": self.describe()},
+                place=running().here(),
+                fix="add a dimension: nl.arange(n)[:, None]",
+            )
         return self._addressed(axes, shape)
 
     def _addressed(self, axes: list[Index], shape: tuple[int, ...]) -> "OldTensor":
-        offset = self.offset + sum(
-            a.offset * s for a, s in zip(axes, self.strides, strict=True)
-        )
-        strides = tuple(
-            sum(a.steps[d] * s for a, s in zip(axes, self.strides, strict=True))
-            for d in range(len(shape))
-        )
-        if len(shape) == 1:
-            shape, strides = (*shape, 1), (*strides, 1)
-        outside = [
-            axis
-            for axis, (a, n) in enumerate(zip(axes, self.shape, strict=True))
-            if not 0 <= a.bounds()[0] <= a.bounds()[1] < n
-        ]
-        pending = (tuple(axes), self.shape) if outside else None
-        return self._view(shape, strides, offset, 0, pending)
+        places = list(zip(axes, self.strides, strict=True))
+        offset = self.offset + sum(a.offset * s for a, s in places)
+        strides = tuple(sum(a.steps[d] * s for a, s in places) for d in range(len(shape)))
+        pending = None if inside(axes, self.shape) else (tuple(axes), self.shape)
+        return self._view(shape, strides, offset, pending)
 
-    def _view(
-        self, shape: Any, strides: Any, offset: int, block: int = 0, axes: Any = None
-    ) -> "OldTensor":
+    def _operand(self, mask: Mask) -> "OldTensor":
+        """``tile[mask]``, as `matmul` takes its operands: the part that the mask leaves."""
+        fitted = mask.fitted(self.shape)
+        ranges, rest = fitted.box(self.shape) if fitted else ([], ())
+        if not ranges or rest or any(high <= low for low, high in ranges):
+            raise BadArguments(
+                f"a mask over {mask.shape} does not cut {self.describe()}", place=running().here()
+            )
+        return self.cut(ranges)
+
+    def _view(self, shape: Any, strides: Any, offset: int, axes: Any = None) -> "OldTensor":
         here = self.layout
         made = layout(here.space, here.dtype, tuple(shape), tuple(strides), here.pitch)
-        view = OldTensor.__new__(OldTensor)
         if axes is None:
-            view.__init__(self.buffer, made, offset, block)
-        else:  # may lie outside; its place is only known once a mask cuts it
-            view.buffer, view.layout, view.offset = self.buffer, made, offset
-            view.sig, view.block, view.axes = 0, block, axes
+            return OldTensor(self.buffer, made, offset)
+        view = OldTensor(self.buffer, made, self.offset)  # its own place may not exist
+        view.offset, view.axes = offset, axes
         return view
 
     def elements_at(
         self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
     ) -> "OldTensor":
-        return self._view(shape, strides, offset)
+        """Another access to the same tensor, which must be known to lie inside."""
+        return self.checked()._view(shape, strides, offset)
 
     def checked(self) -> "OldTensor":
         """This tile, once it is known to lie inside its tensor; raises OutOfBounds."""
         if self.axes is None:
             return self
-        axes, limits = self.axes
-        for axis, (index, size) in enumerate(zip(axes, limits, strict=True)):
+        for axis, (index, size) in enumerate(zip(*self.axes, strict=True)):
             low, high = index.bounds()
             if low < 0 or high >= size:
                 raise OutOfBounds(
@@ -147,21 +184,27 @@ class OldTensor(NkiTensor):
                 )
         return self
 
-    def cut(self, ranges: list[tuple[int, int]]) -> "OldTensor":
+    def cut(self, ranges: Ranges) -> "OldTensor":
         """The part of a tile that lies in these ranges of its dimensions."""
+        if all(r == (0, n) for r, n in zip(ranges, self.shape, strict=True)):
+            return self
         offset = self.offset + sum(
             low * stride for (low, _), stride in zip(ranges, self.strides, strict=True)
         )
         shape = tuple(high - low for low, high in ranges)
         axes = None
         if self.axes is not None:
-            cut = tuple(_cut_index(a, ranges) for a in self.axes[0])
-            inside = all(
-                0 <= a.bounds()[0] and a.bounds()[1] < n
-                for a, n in zip(cut, self.axes[1], strict=True)
-            )
-            axes = None if inside else (cut, self.axes[1])
-        return self._view(shape, self.strides, offset, 0, axes)
+            part = tuple(a.cut(ranges) for a in self.axes[0])
+            axes = None if inside(part, self.axes[1]) else (part, self.axes[1])
+        return self._view(shape, self.strides, offset, axes)
+
+    def transposed(self, order: list[int]) -> "OldTensor":
+        """The dimensions in another order, also of a view that may leave its tensor."""
+        axes = self.axes and (tuple(a.permuted(order) for a in self.axes[0]), self.axes[1])
+        shape, strides = self.shape, self.strides
+        return self._view(
+            tuple(shape[a] for a in order), tuple(strides[a] for a in order), self.offset, axes
+        )
 
     def __setitem__(self, key: Any, value: Any) -> None:
         from trnlab.nki.legacy.pending import assign  # noqa: PLC0415 - they need each other
@@ -169,40 +212,30 @@ class OldTensor(NkiTensor):
         assign(self[key], value)
 
     def __iadd__(self, other: Any) -> "OldTensor":
-        from trnlab.nki.legacy.pending import add_into  # noqa: PLC0415
+        from trnlab.nki.legacy.pending import add_into  # noqa: PLC0415 - they need each other
 
         return add_into(self, other)
 
-    def _operate(self, name: str, other: Any, reverse: bool = False) -> Any:
-        from trnlab.nki.legacy import math  # noqa: PLC0415
-
-        function = getattr(math, name)
-        return function(other, self) if reverse else function(self, other)
-
-    def _replace(self, name: str, other: Any) -> "OldTensor":
-        from trnlab.nki.legacy.pending import assign  # noqa: PLC0415
-
-        assign(self, self._operate(name, other))
-        return self
-
     def astype(self, dtype: Any) -> Any:
         """A copy in another dtype."""
-        from trnlab.nki.legacy import math  # noqa: PLC0415
+        from trnlab.nki.legacy import math  # noqa: PLC0415 - they need each other
 
         return math.copy(self, dtype=dtype)
 
-    def broadcast_to(self, shape: Any) -> Any:
+    def broadcast_to(self, shape: Any, *more: int) -> Any:
         """Dimensions of size 1 repeated; across partitions the tensor engine does the copying."""
-        from trnlab.nki.legacy.math import broadcast_to  # noqa: PLC0415
+        from trnlab.nki.legacy.math import broadcast_to  # noqa: PLC0415 - they need each other
 
-        return broadcast_to(self, shape=tuple(shape))
+        return broadcast_to(self, shape=shape if isinstance(shape, (tuple, list)) else (shape, *more))
 
-    def expand_dims(self, axis: int) -> "OldTensor":
-        """A view with one more dimension of size 1."""
+    def expand_dims(self, axis: Any) -> "OldTensor":
+        """A view with more dimensions of size 1."""
         shape, strides = list(self.shape), list(self.strides)
-        shape.insert(axis if axis >= 0 else axis + self.ndim + 1, 1)
-        strides.insert(axis if axis >= 0 else axis + self.ndim + 1, 1)
-        return self._view(tuple(shape), tuple(strides), self.offset)
+        for place in axis if isinstance(axis, (tuple, list)) else (axis,):
+            at = place if place >= 0 else place + len(shape) + 1
+            shape.insert(at, 1)
+            strides.insert(at, 1)
+        return self.elements_at(tuple(shape), tuple(strides), self.offset)
 
     def assert_shape(self, shape: Any) -> "OldTensor":
         """Raises BadArguments unless the tile has this shape."""
@@ -212,123 +245,71 @@ class OldTensor(NkiTensor):
             )
         return self
 
-    def __add__(self, other: Any) -> Any:
-        return self._operate("add", other)
-
-    def __radd__(self, other: Any) -> Any:
-        return self._operate("add", other, reverse=True)
-
-    def __sub__(self, other: Any) -> Any:
-        return self._operate("subtract", other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return self._operate("subtract", other, reverse=True)
-
-    def __mul__(self, other: Any) -> Any:
-        return self._operate("multiply", other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return self._operate("multiply", other, reverse=True)
-
-    def __truediv__(self, other: Any) -> Any:
-        return self._operate("divide", other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return self._operate("divide", other, reverse=True)
-
-    def __mod__(self, other: Any) -> Any:
-        return self._operate("mod", other)
-
-    def __pow__(self, other: Any) -> Any:
-        return self._operate("power", other)
+    __add__, __radd__ = _operator("add"), _operator("add", reverse=True)
+    __sub__, __rsub__ = _operator("subtract"), _operator("subtract", reverse=True)
+    __mul__, __rmul__ = _operator("multiply"), _operator("multiply", reverse=True)
+    __truediv__, __rtruediv__ = _operator("divide"), _operator("divide", reverse=True)
+    __mod__, __pow__ = _operator("mod"), _operator("power")
+    __and__, __rand__ = _operator("bitwise_and"), _operator("bitwise_and", reverse=True)
+    __or__, __ror__ = _operator("bitwise_or"), _operator("bitwise_or", reverse=True)
+    __xor__, __rxor__ = _operator("bitwise_xor"), _operator("bitwise_xor", reverse=True)
+    __lshift__, __rshift__ = _operator("left_shift"), _operator("right_shift")
+    __lt__, __le__ = _operator("less"), _operator("less_equal")
+    __gt__, __ge__ = _operator("greater"), _operator("greater_equal")
+    __eq__ = _operator("equal")  # type: ignore[assignment]
+    __ne__ = _operator("not_equal")  # type: ignore[assignment]
+    __hash__ = Tile.__hash__
+    __isub__, __imul__ = _in_place("subtract"), _in_place("multiply")
+    __itruediv__ = _in_place("divide")
 
     def __neg__(self) -> Any:
-        return self._operate("multiply", -1.0)
-
-    def __and__(self, other: Any) -> Any:
-        return self._operate("bitwise_and", other)
-
-    def __or__(self, other: Any) -> Any:
-        return self._operate("bitwise_or", other)
-
-    def __xor__(self, other: Any) -> Any:
-        return self._operate("bitwise_xor", other)
+        return self * -1.0
 
     def __invert__(self) -> Any:
-        from trnlab.nki.legacy import math  # noqa: PLC0415
+        from trnlab.nki.legacy import math  # noqa: PLC0415 - they need each other
 
         return math.invert(self)
 
-    def __lshift__(self, other: Any) -> Any:
-        return self._operate("left_shift", other)
 
-    def __rshift__(self, other: Any) -> Any:
-        return self._operate("right_shift", other)
-
-    def __lt__(self, other: Any) -> Any:
-        return self._operate("less", other)
-
-    def __le__(self, other: Any) -> Any:
-        return self._operate("less_equal", other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._operate("greater", other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._operate("greater_equal", other)
-
-    def __eq__(self, other: object) -> Any:  # type: ignore[override]
-        return self._operate("equal", other)
-
-    def __ne__(self, other: object) -> Any:  # type: ignore[override]
-        return self._operate("not_equal", other)
-
-    __hash__ = Tile.__hash__
-
-    def __isub__(self, other: Any) -> "OldTensor":
-        return self._replace("subtract", other)
-
-    def __imul__(self, other: Any) -> "OldTensor":
-        return self._replace("multiply", other)
-
-    def __itruediv__(self, other: Any) -> "OldTensor":
-        return self._replace("divide", other)
-
-
-def _cut_index(index: Index, ranges: list[tuple[int, int]]) -> Index:
-    lead = len(ranges) - len(index.sizes)
-    part = ranges[lead:] if lead >= 0 else ranges
-    offset, sizes = index.offset, []
-    for size, step, (low, high) in zip(index.sizes, index.steps, part, strict=False):
-        offset += step * low
-        sizes.append(high - low if size > 1 else 1)
-    return Index(offset, tuple(sizes), index.steps[: len(sizes)])
-
-
-def _spread(parts: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
+def without_ellipsis(parts: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
+    """A subscript with its ellipsis, if there is one, written out."""
     where = [i for i, p in enumerate(parts) if p is Ellipsis]
     if not where:
         return parts
-    fill = (slice(None),) * (ndim - len(parts) + 1)
+    fill = (ALL,) * (ndim - len(parts) + 1)
     return (*parts[: where[0]], *fill, *parts[where[0] + 1 :])
 
 
-def _clipped(item: Any, size: int) -> Any:
-    """Slices with Python's rules, as this API takes them: an end past the tensor is an error."""
-    return item
+def as_index(item: Any, size: int, tensor: OldTensor) -> Index:
+    """A part of an advanced subscript; a slice counts only where there is nothing to choose."""
+    if isinstance(item, Index):
+        return item
+    if isinstance(item, slice) and size == 1:
+        item = 0
+    if hasattr(item, "__index__"):
+        return Index(int(item), (1,), (0,))
+    raise BadArguments(
+        "index expressions and slices are mixed in one subscript",
+        {"tensor": tensor.describe()},
+        place=running().here(),
+        fix="use nl.arange or nl.mgrid for every dimension",
+    )
 
 
-def mask_ranges(
-    mask: Mask, shape: tuple[int, ...]
-) -> tuple[list[tuple[int, int]], np.ndarray | None]:
-    """The box of a tile that a mask leaves, and which of its elements, if not all."""
-    ranges, rest = mask.box(shape)
-    if not rest or any(high <= low for low, high in ranges):
-        return ranges, None
-    inner = tuple(high - low for low, high in ranges)
-    return ranges, where_all(rest, inner, [low for low, _ in ranges])
+def inside(axes: Any, sizes: tuple[int, ...]) -> bool:
+    """Whether index expressions stay in dimensions of these sizes."""
+    bounds = [a.bounds() for a in axes]
+    return all(low >= 0 and high < n for (low, high), n in zip(bounds, sizes, strict=True))
 
 
-def old_dtype(dtype: Any) -> Any:
-    """A dtype as this API spells it."""
-    return formats.format_of(dtype)
+def _taken(index: Index, spans: list[Span], keep: list[bool]) -> Index:
+    """An index expression over the part of its dimensions that a basic subscript takes."""
+    offset, sizes, steps = index.offset, [], []
+    for size, step, (start, count, stride, _), kept in zip(
+        index.sizes, index.steps, spans, keep, strict=True
+    ):
+        offset += step * start
+        if kept:
+            sizes.append(count if size > 1 else 1)
+            steps.append(step * stride)
+    return Index.over(offset, sizes, steps)

@@ -1,0 +1,133 @@
+"""All bars in one run: `make bench`. Prints ratios to something real that ran beside it."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import trnlab
+from benchmarks import kernels
+
+ROOT = Path(__file__).parents[1]
+SIZE = 4096
+
+
+def best(work: Callable[[], object], times: int = 3) -> float:
+    """Seconds of the quickest of several goes."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+def show(bar: str, what: str, value: str, limit: str) -> None:
+    """One line of the table."""
+    print(f"{bar:<4} {what:<58} {value:>12}   {limit}", flush=True)
+
+
+def time_only() -> None:
+    """Instructions a second from Python kernel to trace, against bare Python calls."""
+    zeros = np.zeros((SIZE, SIZE), np.float32)
+    _, trace = trnlab.run(kernels.matmul_tiled, values=False)(zeros, zeros)
+    count = int(trace.totals["instructions"])
+    rate = count / best(lambda: trnlab.run(kernels.matmul_tiled, values=False)(zeros, zeros))
+    bare = count / best(lambda: [_call(i, i, i) for i in range(count)])
+    show(
+        "1",
+        f"time only: instructions/s ({count:,} of a tiled matmul)",
+        f"{rate:,.0f}",
+        "bar 60,000",
+    )
+    show("1", "  bare Python calls/s in the same run, ratio", f"{bare / rate:.0f}x", "")
+
+
+def _call(a: int, b: int, c: int) -> tuple[int, int, int]:
+    return a, b, c
+
+
+def with_values() -> None:
+    """Values: kernels against the NumPy call that computes the same."""
+    generator = np.random.default_rng(0)
+    a = generator.random((SIZE, SIZE), dtype=np.float32)
+    b = generator.random((SIZE, SIZE), dtype=np.float32)
+    for kernel in (kernels.matmul_blocked, kernels.matmul_tiled):
+        numpy = best(lambda: np.matmul(a.T, b))
+        ours = best(lambda k=kernel: trnlab.run(k, time=False)(a, b))
+        timed = best(lambda k=kernel: trnlab.run(k)(a, b), 2)
+        show("2", f"{kernel.__name__} 4096^3 fp32, share of numpy.matmul",
+             f"{numpy / ours:.2f}", "bar 0.6, aim 0.9")  # fmt: skip
+        show("2", "  with the timeline as well", f"{numpy / timed:.2f}", "")
+    for kernel, numpy_work, args in (
+        (kernels.add, lambda: a + b, (a, b)),
+        (kernels.exponential, lambda: np.exp(a), (a,)),
+    ):
+        numpy = best(numpy_work, 5)
+        ours = best(lambda k=kernel, x=args: trnlab.run(k)(*x), 5)
+        show("2", f"{kernel.__name__} on 64 MiB, share of NumPy", f"{numpy / ours:.2f}", "bar 0.33")
+
+
+def memory() -> None:
+    """Peak memory of a run over what its tensors take, in a process of its own."""
+    code = """
+import resource, sys, numpy as np, trnlab
+from benchmarks import kernels
+a = np.ones((4096, 4096), np.float32)
+b = np.ones((4096, 4096), np.float32)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+trnlab.run(kernels.matmul_blocked)(a, b)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print((after - before) * 1024)
+"""
+    grown = float(_python(code))
+    tensors = 3 * SIZE * SIZE * 4
+    inputs = 2 * SIZE * SIZE * 4
+    show(
+        "2",
+        "memory: peak over the tensors involved",
+        f"{(inputs + grown) / tensors:.2f}x",
+        "bar 2x",
+    )
+
+
+def starting() -> None:
+    """From command to report, and importing, against starting Python."""
+    python = best(lambda: _python("pass"))
+    show(
+        "3",
+        "import trnlab, seconds",
+        f"{best(lambda: _python('import trnlab')) - python:.2f}",
+        "bar 0.5",
+    )
+    example = ROOT / "examples" / "02_first_kernel.py"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", "from trnlab.cli import main; main()", "run", str(example)]
+        seconds = best(lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True))
+    show("3", "trnlab run examples/02_first_kernel.py, seconds", f"{seconds:.2f}", "bar 5")
+
+
+def _python(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
+    ).stdout
+
+
+def main() -> None:
+    """Runs the bars that are named, or all."""
+    bars = {
+        "time_only": time_only,
+        "with_values": with_values,
+        "memory": memory,
+        "starting": starting,
+    }
+    for name in sys.argv[1:] or bars:
+        bars[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Tensors with block dimensions: the ones before ``par_dim`` number logical tiles."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from trnlab import formats
+from trnlab.errors import BadArguments
+from trnlab.isa.tile import Space, whole
+from trnlab.nki.jit import running
+from trnlab.nki.legacy.index import Index
+from trnlab.nki.legacy.placing import Placement
+from trnlab.nki.legacy.tensor import OldTensor, without_ellipsis
+from trnlab.nki.tensor import DynamicSlice
+
+
+class Blocks:
+    """Logical tiles by number; each is a tensor of its own, wherever it lies.
+
+    A tile is what instructions take, so the block dimensions have to be indexed first.
+    """
+
+    __array_ufunc__ = None
+
+    def __init__(self, tiles: np.ndarray) -> None:
+        self.tiles = tiles
+        first = tiles.flat[0]
+        self.dtype, self.space = first.dtype, first.space
+        self.shape: tuple[int, ...] = (*tiles.shape, *first.shape)
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, key: Any) -> Any:
+        parts = without_ellipsis(key if isinstance(key, tuple) else (key,), self.ndim)
+        block = self.tiles.ndim
+        picked = self.tiles[tuple(_number(p, n) for p, n in zip(parts, self.tiles.shape))]
+        rest = parts[block:]
+        if isinstance(picked, OldTensor):
+            return picked[rest] if rest else picked
+        if rest:
+            picked = _each(picked, lambda tile: tile[rest])
+        return Blocks(picked)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        from trnlab.nki.legacy.pending import assign  # noqa: PLC0415 - they need each other
+
+        assign(self[key], value)
+
+    def assert_shape(self, shape: Any) -> "Blocks":
+        """Raises BadArguments unless the tensor has this shape."""
+        if tuple(shape) != self.shape:
+            raise BadArguments(f"a tensor has shape {self.shape}, not {tuple(shape)}")
+        return self
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"<{self.tiles.size} logical tiles {list(self.shape)}: index the block dimensions>"
+
+
+def _number(part: Any, size: int) -> Any:
+    """The number of a logical tile, or a slice of numbers."""
+    if isinstance(part, DynamicSlice):
+        return slice(int(part.start), int(part.start) + int(part.size))
+    if isinstance(part, slice):
+        return part
+    number = int(part) if isinstance(part, Index) else part.__index__()
+    if not -size <= number < size:
+        raise BadArguments(
+            f"there is no logical tile {number}", limit=f"0 to {size - 1}", place=running().here()
+        )
+    return number
+
+
+def _each(tiles: np.ndarray, change: Any) -> np.ndarray:
+    made = np.empty(tiles.shape, object)
+    for place in np.ndindex(*tiles.shape):
+        made[place] = change(tiles[place])
+    return made
+
+
+def blocked(
+    sizes: tuple[int, ...], block: int, dtype: Any, space: Space, name: str = "",
+    placed: Placement | None = None,
+) -> Any:  # fmt: skip
+    """A tensor whose first ``block`` dimensions number logical tiles; a plain tile if 0."""
+    kind, shape, run = formats.format_of(dtype), sizes[block:], running()
+    row = prod(shape[1:]) * kind.itemsize
+    tiles = np.empty(sizes[:block], object)
+    for index in np.ndindex(*sizes[:block]):
+        address = placed.where(index, shape[0], row) if placed else None
+        label = f"{name}{list(index)}" if name and block else name
+        buffer = run.buffer(space, kind, shape, label, address)
+        tiles[index] = whole(buffer, OldTensor)
+    return Blocks(tiles) if block else tiles[()]
+
+
+def each_tile(tensor: Any) -> list[OldTensor]:
+    """The logical tiles of a tensor; a tile is its own only one."""
+    return list(tensor.tiles.flat) if isinstance(tensor, Blocks) else [tensor]
