@@ -40,8 +40,16 @@ def scheduled(kernel, *arrays, chip=TOY):
     return bars(simulate(kernel, *(arrays or (A,)), chip=chip, values=False, strict=False)[1])
 
 
-def tile(columns=64, rows=128, **more):
-    return nl.ndarray((rows, columns), nl.float32, **more)
+def tile(columns=64, rows=128, dtype="float32", **more):
+    return nl.ndarray((rows, columns), dtype, **more)
+
+
+@old.jit
+def halves(a):
+    """Each instance writes its own half of the output."""
+    out = old_nl.ndarray((2, 128, 64), dtype=old_nl.float32, buffer=old_nl.shared_hbm)
+    old_nl.store(out[old_nl.program_id(0)], old_nl.exp(old_nl.load(a)))
+    return out
 
 
 # --- queues
@@ -201,16 +209,10 @@ def test_the_scalar_engine_loads_a_table_when_the_function_changes():
 
 
 def test_each_core_has_its_own_table():
-    @old.jit
-    def kernel(a):
-        one = old_nl.ndarray((128, 64), dtype=old_nl.float32, buffer=old_nl.sbuf)
-        old_nl.exp(one)
-        old_nl.exp(one)
-
-    found = scheduled(kernel[old_nl.nc(2)])
-    starts = {lane: [b.start for b in found if b.lane == lane] for lane in ("nc0/scalar",)}
-    assert starts["nc0/scalar"] == [500, 564]
-    assert [b.start for b in found if b.lane == "nc1/scalar"] == [500, 564]
+    found = scheduled(halves[old_nl.nc(2)])
+    first, second = ([b for b in found if b.lane == f"nc{n}/scalar"] for n in range(2))
+    assert [b.start for b in first] == [3238 + 500]
+    assert [b.start for b in second] == [3238 + 500]
 
 
 # --- the array
@@ -382,9 +384,8 @@ def test_a_transfer_that_transposes_runs_at_its_share():
         nisa.dma_transpose(tile(128, rows=64), a)
 
     issued, moved = scheduled(kernel, np.zeros((128, 64), np.float32))
-    packets = 128 * 64  # each element goes elsewhere
-    engines = 8  # 64 partitions
-    assert moved.busy_until - moved.start == packets * (10 + 4) / 0.5 / engines
+    assert issued.lane == "sync"
+    assert moved.busy_until - moved.start == 8 * (10 + 512) / 0.5  # 64 rows of dst, 8 engines
 
 
 def test_a_chain_of_three_transfers_pays_for_every_step():
@@ -402,32 +403,47 @@ def test_a_chain_of_three_transfers_pays_for_every_step():
 # --- room
 
 
-def ahead(count, columns, space="sbuf"):
-    """Loads ``count`` tiles, each used once by the vector engine as soon as it is there."""
+def ahead(count, columns, dtype="float32", **placed):
+    """GpSimd fills tiles as fast as it may; the scalar engine reads each one twice."""
 
     def kernel(a):
-        result = tile(8, address=(0, 0))
+        result = tile(columns, dtype=dtype, **placed)
         for _ in range(count):
-            one = tile(columns)
+            one = tile(columns, dtype=dtype)
             nisa.memset(one, 0.0, engine=GPSIMD)
-            nisa.tensor_copy(result[:, 0:1].ap([(8, 128), (0, columns)]), one, engine=SCALAR)
+            for _ in range(2):
+                nisa.tensor_copy(result, one, engine=SCALAR)
 
     return kernel
 
 
+def sbuf(size):
+    return toy(sbuf=OnChip(partitions=128, size=size, usable=size))
+
+
 def test_work_runs_ahead_as_long_as_there_is_room():
-    found = scheduled(ahead(6, 64), chip=toy(sbuf=OnChip(partitions=128, size=8192, usable=8192)))
+    found = scheduled(ahead(6, 64), chip=sbuf(8192))
     assert [b.start for b in found if b.lane == "gpsimd"] == [0, 64, 128, 192, 256, 320]
 
 
 def test_work_waits_when_memory_is_full():
-    """Two tiles of 256 bytes fit beside the result: the third waits for the first to be read."""
-    found = scheduled(ahead(4, 64), chip=toy(sbuf=OnChip(partitions=128, size=576, usable=576)))
+    """Two tiles of 256 bytes fit beside the result: the third waits until the first was read."""
+    found = scheduled(ahead(4, 64), chip=sbuf(3 * 256))
     written = [b for b in found if b.lane == "gpsimd"]
     read = [b for b in found if b.lane == "scalar"]
-    assert [b.start for b in written] == [0, 64, read[0].busy_until, read[1].busy_until]
+    assert [b.start for b in written] == [0, 64, read[1].busy_until, read[3].busy_until]
     assert [b.cause for b in written] == ["first", "engine busy", "memory", "memory"]
-    assert found[written[2].blocker] == read[0]
+    assert found[written[2].blocker] == read[1]
+
+
+def test_narrower_tiles_run_further_ahead():
+    found = scheduled(ahead(6, 64, "bfloat16"), chip=sbuf(3 * 256))
+    assert [b.start for b in found if b.lane == "gpsimd"][:5] == [0, 64, 128, 192, 256]
+
+
+def test_what_the_kernel_places_itself_takes_room_from_the_rest():
+    found = scheduled(ahead(3, 64, address=(0, 0)), chip=sbuf(2 * 256))
+    assert [b.cause for b in found if b.lane == "gpsimd"] == ["first", "memory", "memory"]
 
 
 def test_psum_is_given_out_by_the_bank():
@@ -435,23 +451,22 @@ def test_psum_is_given_out_by_the_bank():
     small = toy(psum=OnChip(partitions=128, size=4096, usable=4096, banks=2))
 
     def kernel(a):
-        left, result = tile(64), tile(64)
+        left, result = tile(64, dtype="bfloat16"), tile(64, rows=64)
         for _ in range(3):
             total = tile(64, rows=64, buffer=nl.psum)
             nisa.nc_matmul(total, left, left)
-            nisa.tensor_copy(result[0:64], total, engine=SCALAR)
+            nisa.tensor_copy(result, total, engine=SCALAR)
 
     found = scheduled(kernel, chip=small)
     arrays = [b for b in found if b.lane == "tensor"]
+    assert [b.start for b in arrays] == [0, 64, 238]
     assert [b.cause for b in arrays] == ["first", "engine busy", "memory"]
-    assert arrays[2].start >= [b for b in found if b.lane == "scalar"][0].busy_until
 
 
 def test_memory_in_use_never_exceeds_what_there_is():
-    chip = toy(sbuf=OnChip(partitions=128, size=576, usable=576))
-    trace = simulate(ahead(20, 64), A, chip=chip, values=False, strict=False)[1]
+    trace = simulate(ahead(20, 64), A, chip=sbuf(768), values=False, strict=False)[1]
     at, levels = trace.counters["sbuf bytes"]
-    assert levels.max() <= 576
+    assert levels.max() == 768
     assert (np.diff(at) > 0).all()
     assert levels[-1] == 0
 
@@ -460,26 +475,16 @@ def test_memory_in_use_never_exceeds_what_there_is():
 
 
 def test_two_cores_run_side_by_side():
-    @old.jit
-    def kernel(a):
-        one = old_nl.ndarray((128, 64), dtype=old_nl.float32, buffer=old_nl.sbuf)
-        old_nl.copy(one)
-
-    alone, both = scheduled(kernel), scheduled(kernel[old_nl.nc(2)])
+    alone, both = scheduled(halves), scheduled(halves[old_nl.nc(2)])
     assert [b.lane for b in both] == [f"nc{n}/{b.lane}" for n in range(2) for b in alone]
     assert [b.start for b in both] == [b.start for b in alone] * 2
 
 
-def test_instances_on_one_core_run_one_after_the_other():
-    @old.jit
-    def kernel(a):
-        one = old_nl.ndarray((128, 64), dtype=old_nl.float32, buffer=old_nl.sbuf)
-        old_nl.copy(one)
-
-    alone, both = scheduled(kernel), scheduled(kernel[2])
-    assert len(both) == 2 * len(alone)
-    assert {b.lane for b in both} == {b.lane for b in alone}
-    assert both[-1].busy_until == 2 * alone[-1].busy_until
+def test_instances_on_one_core_share_its_queues():
+    alone, both = scheduled(halves), scheduled(halves[2])
+    assert [b.lane for b in both] == [b.lane for b in alone] * 2
+    triggers = [b.start for b in both if b.lane == "sync"]
+    assert triggers == [0, 100, 200, 300]
 
 
 def test_a_launch_on_two_cores_of_the_current_api_uses_two_cores():

@@ -83,8 +83,12 @@ class Groups:
             group = self.waiting[dst.buffer] = Group(dst, adds_to(dst, accumulate))
         group.pairs.append((_rows(stationary), _rows(moving)))
         for tile in (stationary, moving):
-            self.inputs.setdefault(tile.buffer, {})[dst.buffer] = None
-            self.held += tile.size * tile.itemsize
+            readers = self.inputs.get(tile.buffer)
+            if readers is None:
+                self.inputs[tile.buffer] = {dst.buffer: None}
+                self.held += tile.buffer.nbytes
+            else:
+                readers[dst.buffer] = None
         if self.held > WAITING_BYTES:
             self.flush()
 

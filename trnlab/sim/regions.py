@@ -5,11 +5,14 @@ regions of one memory overlap when their rectangles do. All overlaps of a progra
 it is scheduled.
 """
 
+from itertools import combinations
+
 import numpy as np
 
 from trnlab.isa.tile import LAYOUTS
 from trnlab.sim.program import BufferFacts, Program
 
+FEW = 16  # regions of one buffer that are simply compared with each other
 BUCKETS = 64  # a buffer's extent is cut in so many parts to find neighbours quickly
 
 Key = tuple[int, int, int]  # buffer, layout, offset
@@ -51,8 +54,24 @@ class Regions:
     def _meet(self, members: list[int], keys: list[Key]) -> None:
         """Finds the overlaps among the regions of one home."""
         rectangles = {r: _rectangle(self.buffers[keys[r][0]], *keys[r][1:]) for r in members}
-        buckets: dict[int, list[int]] = {}
         found: dict[int, dict[int, None]] = {r: {r: None} for r in members}
+        if len(members) <= FEW:
+            for a, b in combinations(members, 2):
+                if _overlap(rectangles[a], rectangles[b]):
+                    found[a][b] = found[b][a] = None
+        else:
+            self._meet_neighbours(members, rectangles, found)
+        for region, others in found.items():
+            self.overlaps[region] = tuple(others)
+
+    def _meet_neighbours(
+        self,
+        members: list[int],
+        rectangles: dict[int, Rectangle],
+        found: dict[int, dict[int, None]],
+    ) -> None:
+        """As above, for many regions: only those in the same part of the buffer are compared."""
+        buckets: dict[int, list[int]] = {}
         for region in members:
             mine = rectangles[region]
             for bucket in self._span(region, mine):
@@ -61,8 +80,6 @@ class Regions:
                     if _overlap(mine, rectangles[other]):
                         found[region][other] = found[other][region] = None
                 near.append(region)
-        for region, others in found.items():
-            self.overlaps[region] = tuple(others)
 
     def _span(self, region: int, rectangle: Rectangle) -> range:
         facts = self.buffers[self.owner[region]]
