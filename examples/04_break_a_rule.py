@@ -1,8 +1,8 @@
-"""Breaking rules: a kernel whose values are right and which no device would accept.
+"""Breaking rules: a kernel that no device would accept, and everything that is wrong with it.
 
-A simulator that only computes values runs this kernel and says nothing. Here a run goes on past a broken
-rule, so that one run finds them all: each says what is wrong, where, what was given, what the limit is.
-After that the same computation, mended.
+A run goes on past a broken rule, so that one run finds them all: each says what is wrong, where, what was
+given, what the limit is and what to do. Capacity counts, and so does reading what nobody wrote. After that the
+same computation, mended.
 
 Wanted: relu(a.T @ b) / 2 for a [128, 128] and b [128, 1024].
 """
@@ -22,12 +22,12 @@ def broken(a, b):
     out = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.shared_hbm)
     left = nl.load(a)
     right = nl.load(b)
-    scratch = nl.ndarray((128, 65536), dtype=nl.float32, buffer=nl.sbuf)  # more than SBUF holds
+    scratch = nl.ndarray((128, 65536), dtype=nl.float32, name="scratch")  # more than SBUF holds
 
-    product = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.psum)
+    product = nl.ndarray((128, 1024), dtype=nl.float32, buffer=nl.psum, name="product")
     nisa.nc_matmul(product, left, right)  # 1024 columns at once
 
-    half = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf)
+    half = nl.ndarray((128, 1), dtype=nl.float32, name="half")
     nisa.memset(half[0:64, :], 0.5)  # the other 64 partitions stay unwritten
     nisa.tensor_scalar(scratch[:, 0:1024], product, nl.maximum, 0.0, op1=nl.multiply, operand1=half)
 

@@ -18,7 +18,7 @@ FP8 = ("float8_e4m3", "float8_e5m2", "float8_e4m3fn", "float8_e8m0fnu")
 SMALL = (*FP8, "float16", "bfloat16")
 BOXED = ("tfloat32", "float8_e5m2_x4", "float8_e4m3fn_x4", "float4_e2m1fn_x4")
 PACKED = BOXED[1:]
-PLAIN = tuple(set(FORMATS) - set(BOXED))
+PLAIN = tuple(sorted(set(FORMATS) - set(BOXED)))
 WHOLE = ("int8", "int16", "int32", "uint8", "uint16", "uint32")
 patterns = st.integers(0, 2**32 - 1)
 

@@ -67,6 +67,7 @@ class TensorTensor(Instruction, engines=("vector", "gpsimd"), page="nki.isa.tens
             same_rows(self.dst, self.data1, self.data2),
         )
         yield "not both inputs are in PSUM", not (in_psum(self.data1) and in_psum(self.data2))
+        yield _runs_on(self.op, self.queue)
         if self.op.kind == "bitvec":
             whole = all(formats.is_integer(t.dtype) for t in (self.data1, self.data2))
             yield f"{self.op.name} takes integers", whole
@@ -104,13 +105,17 @@ class TensorScalar(
     def queue(self) -> str:
         if self.engine is not Queue.unknown:
             return self.engine.value
-        return "gpsimd" if "rsqrt" in (self.op0.name, getattr(self.op1, "name", "")) else "vector"
+        able = [op.engines for op in (self.op0, self.op1) if op is not None]
+        return "vector" if all("vector" in engines for engines in able) else "gpsimd"
 
     def rules(self, core: Core) -> Iterator[Rule]:
         yield (
             "dst and data span the same partitions, with equally long rows",
             same_rows(self.dst, self.data),
         )
+        for op in (self.op0, self.op1):
+            if op is not None and self.queue != "scalar":
+                yield _runs_on(op, self.queue)
         kinds = {op.kind == "bitvec" for op in (self.op0, self.op1) if op}
         yield "both operators are arithmetic or both are bitwise", len(kinds) == 1
         for name, tile in self._vectors():
@@ -218,6 +223,10 @@ class Reciprocal(Instruction, engines=("vector",), page="nki.isa.reciprocal"):
     def value(self, data: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore"):
             return np.float32(1) / data
+
+
+def _runs_on(op: Op, queue: str) -> Rule:
+    return f"{op} runs on {' or '.join(op.engines)}", queue in op.engines
 
 
 def _apply(op: Op, data: np.ndarray, operand: Any, reverse: bool) -> np.ndarray:

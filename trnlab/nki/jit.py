@@ -20,6 +20,7 @@ from trnlab.errors import BadArguments, ProgramError, Violations
 from trnlab.isa.tile import HBM_SPACES, Space, Tile, whole
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
+from trnlab.machine.facts import numbers
 from trnlab.nki.arrays import from_user, like_user
 from trnlab.sim import memory
 from trnlab.sim.core import Run
@@ -240,10 +241,15 @@ def _trace(run: Run, kernel: Kernel) -> Trace:
         "cores": run.cores,
         "time_only": not run.values,
         "notes": tuple(run.program.notes),
-        "constants": 0,
+        "constants": fitted(run.chip),
         "version": __version__,
     }
     return trace
+
+
+def fitted(chip: Chip) -> int:
+    """How many numbers of a chip's timing were adjusted to kernel latencies."""
+    return sum("fitted" in getattr(value, "source", "") for _, value in numbers(chip.core))
 
 
 def _name(kernel: Kernel) -> str:

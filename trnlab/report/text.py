@@ -1,7 +1,9 @@
 """A summary for people: one screen in a terminal, plain text in a pipe."""
 
+import os
 from collections.abc import Iterable, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trnlab.report.summary import percent, reason
@@ -175,9 +177,15 @@ def _lines(lines: list[dict[str, Any]], seconds: float) -> "RenderableType":
             percent(line["share"]),
             percent(line["path"] / (seconds or 1.0)),
             _plain(f"{line['lane']} x{line['spans']}"),
-            _plain(line["where"] or "(no source line)"),
+            _plain(_near(line["where"]) or "(no source line)"),
         )
     return table
+
+
+def _near(where: str) -> str:
+    """A file in the current folder or below, named from there; others keep their whole path."""
+    here = f"{Path.cwd()}{os.sep}"
+    return where.removeprefix(here)
 
 
 def _legality(legality: Sequence[tuple[str, bool, str]]) -> "RenderableType":

@@ -42,7 +42,7 @@ class Blocks:
         return Blocks(picked)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        from trnlab.nki.legacy.pending import assign  # noqa: PLC0415 - they need each other
+        from trnlab.nki.legacy.pending import assign
 
         assign(self[key], value)
 

@@ -120,7 +120,7 @@ def passes_through(function: Any = None, **_: Any) -> Any:
 
 def no_reorder(*_: Any, **__: Any) -> Any:
     """Asks the compiler to keep program order, which is what is simulated anyway."""
-    from contextlib import nullcontext  # noqa: PLC0415
+    from contextlib import nullcontext
 
     return nullcontext()
 

@@ -123,7 +123,7 @@ def tensor_tensor(
     engine: Any = engine.unknown, **_: Any,
 ) -> Any:  # fmt: skip
     """data1 <op> data2, element by element."""
-    from trnlab import formats  # noqa: PLC0415
+    from trnlab import formats
 
     kind = dtype if dtype is not None else formats.promote(data1.dtype, data2.dtype)
     return result(TensorTensor, data1.shape, kind, data1, data2, op, engine, mask=mask)
@@ -295,7 +295,7 @@ constants = SimpleNamespace(
 
 
 def __getattr__(name: str) -> Any:
-    from trnlab.isa.instruction import ISA  # noqa: PLC0415
+    from trnlab.isa.instruction import ISA
 
     if name in ISA or name in (
         "dropout", "tensor_copy_dynamic_src", "tensor_copy_dynamic_dst", "builtin_custom_op",

@@ -7,6 +7,7 @@ an operand or cannot write the dtype asked for. Those copies are instructions li
 from dataclasses import fields
 from typing import Any
 
+from trnlab import formats
 from trnlab.isa.dma import DmaCopy, DmaTranspose
 from trnlab.isa.instruction import Instruction, Queue
 from trnlab.isa.matmul import NcMatmul, NcTranspose
@@ -24,19 +25,14 @@ VECTOR_TRANSPOSE = 32  # rows and columns that the vector engine transposes
 
 def emit(kind: type[Instruction], *operands: Any, mask: Any = None) -> None:
     """Issues an instruction on the part of its tiles that the mask leaves."""
-    whole, known = operands, masking.settled(mask)
-    chosen = None
-    if isinstance(known, Mask):
-        found = masking.cut(kind, operands, known)
-        operands, chosen = found if found is not None else ((), None)
-    if known is False or not operands:
-        masking.garbage(kind, whole)
+    known = masking.settled(mask)
+    found = masking.cut(kind, operands, known) if isinstance(known, Mask) else (operands, None)
+    if known is False or found is None:
         return
+    operands, chosen = found
     operands = tuple(v.checked() if isinstance(v, OldTensor) else v for v in operands)
     for each, parts in _lowered(kind, operands):
         _issue(each, parts, chosen if each is kind else None)
-    if known is not True:
-        masking.garbage(kind, whole)
 
 
 def _issue(kind: type[Instruction], operands: tuple[Any, ...], chosen: Any = None) -> None:
@@ -96,12 +92,17 @@ def _transpose(operands: tuple[Any, ...]) -> Steps:
     dst, data, *rest = operands
     engine = rest[0] if rest else Queue.unknown
     space = transposed_in(data, engine)
-    target = dst if dst.dtype == data.dtype and dst.space in (space, PSUM) else None
-    turned = target if target is not None else make(dst.shape, data.dtype, space)
-    steps = [(NcTranspose, (turned, data, *rest))]
+    turned = dst if turns_into(dst, data, space) else make(dst.shape, data.dtype, space)
+    steps: Steps = [(NcTranspose, (turned, data, *rest))]
     if turned.space is PSUM and engine is not Queue.vector:
         steps = _with_inputs(NcTranspose, (turned, data, *rest), (1,))
     return steps if turned is dst else [*steps, (TensorCopy, (dst, turned))]
+
+
+def turns_into(dst: OldTensor, data: OldTensor, space: Space) -> bool:
+    """Whether a transpose may write there; PSUM takes fp32 whatever the data is."""
+    wide = dst.space is PSUM and formats.name(dst.dtype) == "float32"
+    return dst.space in (space, PSUM) and (dst.dtype == data.dtype or wide)
 
 
 def transposed_in(data: OldTensor, engine: Any) -> Space:

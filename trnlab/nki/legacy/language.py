@@ -1,8 +1,9 @@
 """`neuronxcc.nki.language`: tensors, loads and stores, loops, grids."""
 
+import builtins
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from trnlab import formats
 from trnlab.errors import BadArguments, NotModelled
 from trnlab.isa.dma import DmaCopy, DmaTranspose
 from trnlab.isa.move import Memset
-from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Buffer, Space, Tile, layout
+from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Tile
 from trnlab.nki.jit import launch, running
 from trnlab.nki.language import (
     bfloat16,
@@ -35,13 +36,28 @@ from trnlab.nki.language import (
     uint16,
     uint32,
 )
-from trnlab.nki.legacy.index import Index, Mask, arange, mgrid
-from trnlab.nki.legacy.math import *  # noqa: F403
-from trnlab.nki.legacy.pending import LoopSum, assign, emit, result, settle
+from trnlab.nki.legacy.blocks import blocked, each_tile
+from trnlab.nki.legacy.composite import *  # noqa: F403
+from trnlab.nki.legacy.grid import nc, spmd_dim
+from trnlab.nki.legacy.index import arange, mgrid
+from trnlab.nki.legacy.indirect import Indirect
+from trnlab.nki.legacy.issuing import emit
+from trnlab.nki.legacy.math import (
+    OPERATORS,
+    broadcast_to,
+    copy,
+    invert,
+    logical_not,
+    negative,
+    reciprocal,
+)
+from trnlab.nki.legacy.pending import LoopSum, copy_into, result, settle
 from trnlab.nki.legacy.placing import Placement
-from trnlab.nki.legacy.tensor import OldTensor
 from trnlab.nki.tensor import DynamicSlice as ds
 from trnlab.nki.tensors import check_shape, make
+from trnlab.sim import memory
+
+globals().update(OPERATORS)
 
 
 class par_dim(int):
@@ -77,121 +93,82 @@ def static_range(*args: Any, **_: Any) -> Iterator[int]:
     return _loop(*args)
 
 
-def ndarray(
-    shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: Any
-) -> OldTensor:
+def ndarray(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: Any) -> Any:
     """An uninitialised tensor; dimensions before ``par_dim`` number logical tiles."""
     settle()
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     placement = buffer if isinstance(buffer, Placement) else None
     space = placement.space if placement else (SBUF if buffer is None else buffer)
     marked = [i for i, n in enumerate(sizes) if isinstance(n, par_dim)]
-    if space in HBM_SPACES or (not placement and (not marked or marked[0] == 0)):
+    if space in HBM_SPACES or (not placement and marked in ([], [0])):
         return make(sizes, dtype, space, name)
     block = marked[0] if marked else 0
-    return _blocked(check_shape(sizes), block, formats.format_of(dtype), space, name, placement)
+    return blocked(check_shape(sizes), block, dtype, space, name, placement)
 
 
-def _blocked(
-    sizes: tuple[int, ...], block: int, dtype: Any, space: Space, name: str, placed: Any
-) -> OldTensor:
-    """A tensor of many logical tiles: they lie side by side in the free dimension."""
-    from math import prod  # noqa: PLC0415
-
-    tile = prod(sizes[block + 1 :])
-    if space is PSUM and block:
-        tile = _bank_aligned(tile * dtype.itemsize, running().core.psum.bank) // dtype.itemsize
-    count = prod(sizes[:block])
-    rows = sizes[block]
-    buffer: Buffer = running().buffer(space, dtype, (rows, count * tile), name)
-    if placed:
-        placed.place(running(), buffer, sizes[:block], rows, tile * dtype.itemsize)
-    inner = [prod(sizes[i + 1 :]) for i in range(block + 1, len(sizes))]
-    outer = [tile * prod(sizes[i + 1 : block]) for i in range(block)]
-    strides = (*outer, buffer.pitch, *inner)
-    made = layout(space, dtype, sizes, tuple(strides), buffer.pitch)
-    return OldTensor(buffer, made, 0, block)
-
-
-def _bank_aligned(size: int, bank: int) -> int:
-    """Logical tiles in PSUM never straddle a bank."""
-    if size >= bank:
-        return -(-size // bank) * bank
-    part = bank
-    while part // 2 >= size:
-        part //= 2
-    return part
-
-
-def zeros(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: Any) -> OldTensor:
+def zeros(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: Any) -> Any:
     """A tensor of zeros; in PSUM the first accumulation makes them, without an instruction."""
     return full(shape, 0, dtype, buffer=buffer, name=name)
 
 
-def ones(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: Any) -> OldTensor:
+def ones(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: Any) -> Any:
     """A tensor of ones."""
     return full(shape, 1, dtype, buffer=buffer, name=name)
 
 
 def full(
     shape: Any, fill_value: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: Any
-) -> OldTensor:
+) -> Any:
     """A tensor of one value."""
-    from trnlab.sim import memory  # noqa: PLC0415
-
     made = ndarray(shape, dtype, buffer=buffer, name=name)
     if made.space in HBM_SPACES:
-        raise NotModelled("filling a tensor in HBM", "fill a tile and store it")
-    if made.space is PSUM and fill_value == 0:
-        if running().values:
-            flat = _flat(made)
-            memory.write(flat, np.zeros(flat.shape, formats.storage(made.dtype)))
-        return made
-    emit(Memset, _flat(made), fill_value)
+        raise BadArguments(
+            "a tensor in HBM cannot be made with a value",
+            fix="make it with nl.ndarray and store a tile",
+            place=running().here(),
+            see="nki.language.full",
+        )
+    for tile in each_tile(made):
+        if tile.space is PSUM and fill_value == 0:
+            if running().values:
+                memory.write(tile, np.zeros(tile.shape, formats.storage(tile.dtype)))
+        else:
+            emit(Memset, tile, fill_value)
     return made
 
 
-def _flat(made: OldTensor) -> OldTensor:
-    """All logical tiles of a tensor as one."""
-    if not made.block:
-        return made
-    buffer = made.buffer
-    strides = (buffer.pitch, 1)
-    return OldTensor(buffer, layout(made.space, made.dtype, buffer.shape, strides, buffer.pitch))
-
-
-def zeros_like(a: Any, dtype: Any = None, *, buffer: Any = None, name: str = "", **_: Any) -> OldTensor:
+def zeros_like(a: Any, dtype: Any = None, *, buffer: Any = None, name: str = "", **_: Any) -> Any:
     """A tensor of zeros with the shape of another."""
     return zeros(a.shape, dtype or a.dtype, buffer=buffer or a.space, name=name)
 
 
-def empty_like(a: Any, dtype: Any = None, *, buffer: Any = None, name: str = "", **_: Any) -> OldTensor:
+def empty_like(a: Any, dtype: Any = None, *, buffer: Any = None, name: str = "", **_: Any) -> Any:
     """An uninitialised tensor with the shape of another."""
     return ndarray(a.shape, dtype or a.dtype, buffer=buffer or a.space, name=name)
 
 
-def load(src: Any, *, mask: Mask | None = None, dtype: Any = None, **_: Any) -> Any:
+def load(src: Any, *, mask: Any = None, dtype: Any = None, **_: Any) -> Any:
     """HBM to a new tile in SBUF."""
-    return result(DmaCopy, src.shape, dtype or src.dtype, _row(src), mask=mask)
-
-
-def _row(src: Any) -> Any:
+    if isinstance(src, Indirect):
+        settle()
+        return src.gathered(dtype, mask)
     if src.ndim == 1:
-        return src.reshape((src.shape[0], 1))
-    return src
+        src = src.expand_dims(1)
+    return result(DmaCopy, src.shape, dtype or src.dtype, src, mask=mask)
 
 
-def store(dst: Any, value: Any, *, mask: Mask | None = None, **_: Any) -> None:
+def store(dst: Any, value: Any, *, mask: Any = None, **_: Any) -> None:
     """A tile to HBM; what is in PSUM goes through SBUF."""
-    from trnlab.nki.legacy.math import _copied  # noqa: PLC0415
-
     settle()
     if not isinstance(value, Tile):
-        filled = make(dst.shape, dst.dtype, SBUF)
-        emit(Memset, filled, value)
-        value = filled
-    source = _copied(value) if value.space is PSUM else value
-    emit(DmaCopy, dst, source, mask=mask)
+        number, value = value, make(dst.shape, dst.dtype, SBUF)
+        emit(Memset, value, number)
+    if isinstance(dst, Indirect):
+        dst.scatter(value, mask)
+    elif value.size != dst.size:
+        copy_into(dst, value, mask)
+    else:
+        emit(DmaCopy, dst, value, mask=mask)
 
 
 def load_transpose2d(src: Any, *, mask: Any = None, dtype: Any = None, **_: Any) -> Any:
@@ -204,7 +181,8 @@ def loop_reduce(
 ) -> LoopSum:
     """x combined over the iterations of loops, in the tensor that this is assigned to."""
     settle()
-    return LoopSum(x, op, all(getattr(i, "first", True) for i in loop_indices), mask)
+    indices = loop_indices if isinstance(loop_indices, (tuple, list)) else (loop_indices,)
+    return LoopSum(x, op, builtins.all(getattr(i, "first", True) for i in indices), mask)
 
 
 def shared_constant(constant: Any, dtype: Any = None, **_: Any) -> Any:
@@ -212,8 +190,13 @@ def shared_constant(constant: Any, dtype: Any = None, **_: Any) -> Any:
     return constant_tensor(constant, dtype)
 
 
+def shared_identity_matrix(n: int, dtype: Any = np.uint8, **_: Any) -> Any:
+    """The n x n identity, baked into the program and in HBM."""
+    return constant_tensor(np.eye(int(n), dtype=np.float32), dtype)
+
+
 def expand_dims(data: Any, axis: Any) -> Any:
-    """A view with one more dimension of size 1."""
+    """A view with more dimensions of size 1."""
     return data.expand_dims(axis)
 
 
@@ -233,48 +216,15 @@ def program_id(axis: int) -> int:
 def num_programs(axes: Any = None) -> int:
     """How many instances the launch grid has, along some or all of its axes."""
     grid = launch().grid
-    chosen = range(len(grid)) if axes is None else axes if isinstance(axes, (tuple, list)) else (axes,)
-    return int(np.prod([grid[a] for a in chosen if a < len(grid)], dtype=int))
+    if axes is None:
+        return prod(grid)
+    chosen = axes if isinstance(axes, (tuple, list)) else (axes,)
+    return prod(grid[a] for a in chosen if a < len(grid))
 
 
 def program_ndim() -> int:
     """How many dimensions the launch grid has."""
     return len(launch().grid)
-
-
-@dataclass(frozen=True)
-class nc:
-    """Marks a dimension of a launch grid as spread over physical cores."""
-
-    count: int
-
-    @property
-    def cores(self) -> int:
-        return self.count
-
-    @property
-    def size(self) -> int:
-        return self.count
-
-    def __mul__(self, other: Any) -> "SpmdDim":
-        return spmd_dim(self, other)
-
-
-@dataclass(frozen=True)
-class SpmdDim:
-    """A dimension of a launch grid: its size, and over how many cores it spreads."""
-
-    size: int
-    cores: int
-
-
-def spmd_dim(*parts: Any) -> SpmdDim:
-    """The product of a count and ``nl.nc(n)``: which one runs over cores."""
-    size = cores = 1
-    for part in parts:
-        size *= getattr(part, "size", part)
-        cores *= getattr(part, "cores", 1)
-    return SpmdDim(int(size), int(cores))
 
 
 def device_print(prefix: str, x: Any, **_: Any) -> None:
@@ -287,7 +237,7 @@ def device_print(prefix: str, x: Any, **_: Any) -> None:
 
 def finfo(dtype: Any) -> Any:
     """Limits of a float format."""
-    import ml_dtypes  # noqa: PLC0415
+    import ml_dtypes
 
     return ml_dtypes.finfo(formats.storage(formats.format_of(dtype)))
 
@@ -299,21 +249,14 @@ class fp32:
     max = float(np.finfo(np.float32).max)
 
 
-class _Constants:
-    """Small helpers of the host side."""
-
-    @staticmethod
-    def sizeinbytes(dtype: Any) -> int:
-        """Bytes of one element."""
-        return formats.itemsize(dtype)
-
-
-constants = _Constants()
+NOT_YET = {
+    "all_reduce": "instances of a grid that run at the same time",
+    "gemm_grid": "a launch grid chosen by the compiler",
+    "gemm_stationary_grid": "a launch grid chosen by the compiler",
+}
 
 
 def __getattr__(name: str) -> Any:
-    known = ("dropout", "rand", "random_seed", "gather_flattened", "atomic_rmw", "all_reduce",
-             "floor", "ceil", "trunc", "tan", "all")  # fmt: skip
-    if name in known:
-        raise NotModelled(f"neuronxcc.nki.language.{name}", "a front end for it in the older API")
+    if name in NOT_YET:
+        raise NotModelled(f"neuronxcc.nki.language.{name}", NOT_YET[name])
     raise AttributeError(f"module 'neuronxcc.nki.language' has no attribute {name!r}")

@@ -1,6 +1,5 @@
 """Masks: which part of its operands an instruction works on."""
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from trnlab.isa.tile import Tile
 from trnlab.nki.jit import running
 from trnlab.nki.legacy.index import Mask, Ranges, where_all
 from trnlab.nki.legacy.tensor import OldTensor
-from trnlab.sim import memory
 
 Cut = tuple[tuple[Any, ...], np.ndarray | None]  # operands, and which elements of them if not all
 
@@ -53,22 +51,6 @@ def cut(kind: type[Instruction], operands: tuple[Any, ...], mask: Mask) -> Cut |
             running().here(),
         )
     return parts, chosen
-
-
-def garbage(kind: type[Instruction], operands: tuple[Any, ...]) -> None:
-    """What a mask leaves out of a destination on chip holds garbage that may be read.
-
-    The values show up as NaN, or 4 in integers, wherever they get to.
-    """
-    if not running().values:
-        return
-    names = [f.name for f in fields(kind)]
-    for name in kind.writes:
-        tile = operands[names.index(name)] if names.index(name) < len(operands) else None
-        if isinstance(tile, OldTensor) and tile.layout.on_chip and tile.axes is None:
-            memory.array(tile)
-            if tile.buffer.written is not True:
-                memory.mark_written(tile, memory.covers_all(tile))
 
 
 def _guide(

@@ -9,6 +9,7 @@ next one, or an assignment, tells.
 from dataclasses import dataclass
 from typing import Any
 
+from trnlab.errors import OutOfBounds
 from trnlab.isa.dma import DmaCopy, DmaTranspose
 from trnlab.isa.elementwise import TensorTensor
 from trnlab.isa.instruction import Instruction
@@ -16,8 +17,7 @@ from trnlab.isa.matmul import NcMatmul, NcTranspose
 from trnlab.isa.move import Memset, TensorCopy
 from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Space, Tile
 from trnlab.nki.jit import launch
-from trnlab.nki.legacy import masking
-from trnlab.nki.legacy.issuing import emit, on_sbuf
+from trnlab.nki.legacy.issuing import emit, on_sbuf, turns_into
 from trnlab.nki.legacy.tensor import OldTensor
 from trnlab.nki.tensor import NkiTensor
 from trnlab.nki.tensors import make
@@ -91,14 +91,18 @@ def _may_write(waiting: Pending, dst: OldTensor, value: OldTensor) -> bool:
     if waiting.kind in (DmaCopy, DmaTranspose):
         return dst.space is SBUF
     if waiting.kind is NcTranspose:
-        return dst.space is value.space and dst.dtype == value.dtype
+        return turns_into(dst, waiting.operands[1], value.space)
     return dst.space not in HBM_SPACES
 
 
 def _shaped(dst: OldTensor, shape: tuple[int, ...]) -> OldTensor:
-    if dst.shape == shape or dst.axes is not None or not dst.can_reshape(shape):
+    """The destination in the shape of the result, unless its strides do not allow that."""
+    if dst.shape == shape or dst.axes is not None:
         return dst
-    return dst.reshape(shape)  # type: ignore[return-value]
+    try:
+        return dst.reshape(shape)  # type: ignore[return-value]
+    except OutOfBounds:
+        return dst
 
 
 def _same_place(a: Tile, b: Tile) -> bool:
@@ -129,7 +133,7 @@ def add_into(dst: OldTensor, value: Any) -> OldTensor:
         operands[ACCUMULATE] = True
         emit(waiting.kind, *operands, mask=waiting.mask)
         return dst
-    from trnlab.nki.legacy import math  # noqa: PLC0415 - they need each other
+    from trnlab.nki.legacy import math
 
     settle()
     if isinstance(value, LoopSum):
@@ -137,7 +141,7 @@ def add_into(dst: OldTensor, value: Any) -> OldTensor:
     if isinstance(value, Tile) and value.size == dst.size and dst.axes is None:
         emit(TensorTensor, dst, dst, _beside(dst, value), "add")
     else:
-        assign(dst, math.add(dst, value))
+        assign(dst, math.binary("add", dst, value))
     return dst
 
 

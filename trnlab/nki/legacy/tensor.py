@@ -15,7 +15,7 @@ Span = tuple[int, int, int, bool]  # start, count, step, and whether the dimensi
 
 def _operator(name: str, *, reverse: bool = False) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
-        from trnlab.nki.legacy import math  # noqa: PLC0415 - they need each other
+        from trnlab.nki.legacy import math
 
         function = getattr(math, name)
         return function(other, self) if reverse else function(self, other)
@@ -27,7 +27,7 @@ def _in_place(name: str) -> Callable[[Any, Any], Any]:
     operate = _operator(name)
 
     def method(self: Any, other: Any) -> Any:
-        from trnlab.nki.legacy.pending import assign  # noqa: PLC0415 - they need each other
+        from trnlab.nki.legacy.pending import assign
 
         assign(self, operate(self, other))
         return self
@@ -54,7 +54,7 @@ class OldTensor(NkiTensor):
         if len(parts) > self.ndim:
             raise self._bounds(f"{len(parts)} indices for {self.ndim} dimensions", "")
         if any(isinstance(p, Tile) for p in parts):
-            from trnlab.nki.legacy.indirect import Indirect  # noqa: PLC0415 - they need each other
+            from trnlab.nki.legacy.indirect import Indirect
 
             return Indirect.of(self, parts)
         if any(isinstance(p, Index) for p in parts):
@@ -207,24 +207,24 @@ class OldTensor(NkiTensor):
         )
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        from trnlab.nki.legacy.pending import assign  # noqa: PLC0415 - they need each other
+        from trnlab.nki.legacy.pending import assign
 
         assign(self[key], value)
 
     def __iadd__(self, other: Any) -> "OldTensor":
-        from trnlab.nki.legacy.pending import add_into  # noqa: PLC0415 - they need each other
+        from trnlab.nki.legacy.pending import add_into
 
         return add_into(self, other)
 
     def astype(self, dtype: Any) -> Any:
         """A copy in another dtype."""
-        from trnlab.nki.legacy import math  # noqa: PLC0415 - they need each other
+        from trnlab.nki.legacy import math
 
         return math.copy(self, dtype=dtype)
 
     def broadcast_to(self, shape: Any, *more: int) -> Any:
         """Dimensions of size 1 repeated; across partitions the tensor engine does the copying."""
-        from trnlab.nki.legacy.math import broadcast_to  # noqa: PLC0415 - they need each other
+        from trnlab.nki.legacy.math import broadcast_to
 
         return broadcast_to(self, shape=shape if isinstance(shape, (tuple, list)) else (shape, *more))
 
@@ -266,7 +266,7 @@ class OldTensor(NkiTensor):
         return self * -1.0
 
     def __invert__(self) -> Any:
-        from trnlab.nki.legacy import math  # noqa: PLC0415 - they need each other
+        from trnlab.nki.legacy import math
 
         return math.invert(self)
 
