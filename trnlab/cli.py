@@ -45,14 +45,16 @@ def run(
 
     how = {"chip": chip or None, "values": not time_only, "timed": not no_time,
            "strict": not as_vendor_sim, "shadow": shadow}  # fmt: skip
+    from trnlab.studies.show import check_trace_path, show
+
     path, kernel = _split(file)
-    with _waiting(f"running {file}", quiet=json):
+    check_trace_path(trace, timed=not no_time)
+    with _waiting(f"running {file}", quiet=json), _prints_aside(json):
         if kernel:
+            _no_more(context.args)
             found = study.run_kernel(path, kernel, inputs or [], seed, **how)
         else:
             found = study.run_script(path, list(context.args), **how)
-    from trnlab.studies.show import show
-
     show(found, as_json=json, trace_path=trace)
 
 
@@ -91,9 +93,20 @@ def _split(file: str) -> tuple[str, str]:
     return (path, kernel) if colon and not drive and kernel.isidentifier() else (file, "")
 
 
-def _waiting(what: str, *, quiet: bool) -> Any:
-    from contextlib import nullcontext
+def _no_more(arguments: list[str]) -> None:
+    if arguments:
+        raise BadArguments(
+            f"a bare kernel takes no arguments such as '{arguments[0]}'",
+            fix="give its inputs with --in; `trnlab run --help` lists the options",
+        )
 
+
+def _prints_aside(aside: bool) -> AbstractContextManager[Any]:
+    """Sends what a script prints to stderr, so that stdout holds JSON and nothing else."""
+    return redirect_stdout(sys.stderr) if aside else nullcontext()
+
+
+def _waiting(what: str, *, quiet: bool) -> AbstractContextManager[Any]:
     if quiet or not sys.stderr.isatty():
         return nullcontext()
     from rich.console import Console
@@ -106,7 +119,7 @@ def main() -> None:
     try:
         app()
     except TrnlabError as error:
-        _fail(str(error))
+        _fail(_placed(error))
     except UserWarning as warning:
         _fail(str(warning))
     except Exception as error:
@@ -120,26 +133,49 @@ def _fail(text: str) -> None:
     sys.exit(1)
 
 
-def _frames(error: BaseException) -> list[traceback.FrameSummary]:
-    ours = str(Path(__file__).parent)
-    return [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((ours, "<frozen", "<trnlab"))
-        and "typer" not in frame.filename
-        and "click" not in frame.filename
-        and not frame.filename.endswith(("runpy.py", "/bin/trnlab"))
-    ]
+def _placed(error: TrnlabError) -> str:
+    """An error's text with the user's line, which errors from deep inside do not know."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if _owner(f) == "user"]
+    if not frames or getattr(error, "place", None) or isinstance(error, Violations):
+        return str(error)
+    place = Place(frames[-1].filename, frames[-1].lineno or 0)
+    if isinstance(error, ProgramError):
+        return str(replace(error, place=place))
+    return f"{error}\n  at  {place}"
+
+
+OURS = str(Path(__file__).parent) + os.sep
+LIBRARIES = tuple({str(Path(p)) + os.sep for n, p in get_paths().items() if n.endswith("lib")})
+
+
+def _owner(frame: traceback.FrameSummary) -> str:
+    """Whose code a frame is: ours, a library's (Python's own included) or the user's."""
+    if frame.filename.startswith((OURS, "<trnlab")):
+        return "ours"
+    library = frame.filename.startswith((*LIBRARIES, "<frozen")) or Path(frame.filename) == _SELF
+    return "library" if library else "user"
+
+
+_SELF = Path(sys.argv[0])  # the executable `trnlab`
 
 
 def _users_fault(error: BaseException) -> bool:
-    """Whether the exception was raised by the user's code rather than by ours."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return not last.filename.startswith((str(Path(__file__).parent), "<trnlab"))
+    """Whether the user's code caused this: it, or a library that it called, raised it."""
+    if isinstance(error, SyntaxError):
+        return not (error.filename or OURS).startswith(OURS)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        owner = _owner(frame)
+        if owner == "user":
+            return True
+        if owner == "ours" and frame.name != "__getattr__":  # a misspelled name is not our fault
+            return False
+    return False
 
 
 def _user_lines(error: BaseException) -> list[str]:
-    shown = traceback.format_list(_frames(error))
+    frames = traceback.extract_tb(error.__traceback__)
+    shown = traceback.format_list([f for f in frames if _owner(f) != "ours"])
+    shown = [text for text in shown if not _is_plumbing(text)]
     return ["the script raised an exception of its own\n", *shown,
             *traceback.format_exception_only(error)]  # fmt: skip
 

@@ -254,7 +254,12 @@ def test_broadcast_repeats_one_dimension():
     assert "cannot broadcast" in refused(lambda t: t.broadcast_to((2,)), 3, 1, 2).what
 
 
-@pytest.mark.parametrize("dim", [0, 1, 2])
+@pytest.mark.parametrize("order", [(0, 0), (0,), (0, 1, 2), (0, 3)])
+def test_permute_takes_each_dimension_once(order):
+    assert "cannot permute" in refused(lambda t: t.permute(order), 3, 4).what
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2, -1, -3])
 def test_dimensions_of_size_one_come_and_go(dim):
     expected = np.expand_dims(numbers(3, 4), dim)
     assert same(seen(lambda t: t.expand_dim(dim), 3, 4)[1], expected)
@@ -265,19 +270,21 @@ def test_only_dimensions_of_size_one_are_squeezed():
     assert "has size 4" in refused(lambda t: t.squeeze_dim(1), 3, 4).what
 
 
-@pytest.mark.parametrize(("dim", "new"), [(0, (2, 3)), (1, (4, 2)), (1, (-1, 4)), (0, (3, -1, 1))])
+@pytest.mark.parametrize(("dim", "new"), [(0, (2, 3)), (1, (4, 2)), (1, (-1, 4)), (0, (3, -1, 1)), (-1, (2, 4))])
 def test_one_dimension_is_split(dim, new):
     shape = (6, 8)
-    expected = numbers(*shape).reshape([*shape[:dim], *new, *shape[dim + 1 :]])
+    axis = dim % 2
+    expected = numbers(*shape).reshape([*shape[:axis], *new, *shape[axis + 1 :]])
     assert same(seen(lambda t: t.reshape_dim(dim, new), *shape)[1], expected)
 
 
 def test_splitting_keeps_the_size():
     assert "cannot split" in refused(lambda t: t.reshape_dim(0, (4, 2)), 6, 8).what
     assert "cannot split" in refused(lambda t: t.reshape_dim(0, (-1, 4)), 6, 8).what
+    assert "cannot split" in refused(lambda t: t.reshape_dim(0, (-1, 0)), 6, 8).what
 
 
-@pytest.mark.parametrize(("start", "end", "shape"), [(0, 1, (6, 4)), (1, 2, (2, 12)), (0, 2, (24,))])
+@pytest.mark.parametrize(("start", "end", "shape"), [(0, 1, (6, 4)), (1, -1, (2, 12)), (-3, 2, (24,))])
 def test_dimensions_are_joined(start, end, shape):
     expected = numbers(2, 3, 4).reshape(shape)
     assert same(seen(lambda t: t.flatten_dims(start, end), 2, 3, 4)[1], expected)

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -80,6 +81,17 @@ def test_the_largest_page_fits_a_screen():
     assert max(map(len, lines)) <= 100
     assert any("and 4 more, at most 17 % busy" in line for line in lines)
     assert any("and 6 more notes" in line for line in lines)
+
+
+def test_files_below_the_current_folder_are_named_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    wheres = (str(tmp_path / "src" / "k.py:1"), f"{tmp_path}-other/k.py:2")
+    trace = replace(trace_of(), wheres=wheres * 2)
+    lines = page(render(summarise(trace, TOY)), width=200)
+    assert any(line.endswith(f"  {Path('src/k.py:1')}") for line in lines)
+    assert not any(line.endswith("  other/k.py:2") for line in lines)
 
 
 def test_a_narrow_terminal_shortens_bars_and_not_what_they_say():

@@ -114,7 +114,7 @@ class TensorScalar(
             same_rows(self.dst, self.data),
         )
         for op in (self.op0, self.op1):
-            if op is not None and self.queue != "scalar":
+            if op is not None and self.queue in ("vector", "gpsimd"):
                 yield _runs_on(op, self.queue)
         kinds = {op.kind == "bitvec" for op in (self.op0, self.op1) if op}
         yield "both operators are arithmetic or both are bitwise", len(kinds) == 1

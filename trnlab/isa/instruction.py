@@ -61,7 +61,11 @@ class Instruction:
     accumulator: ClassVar[str | None] = None  # queue whose 128 reduction registers `value` takes
 
     def __init_subclass__(
-        cls, page: str = "", engines: tuple[str, ...] = (), needs: str | None = None
+        cls,
+        page: str = "",
+        engines: tuple[str, ...] = (),
+        needs: str | None = None,
+        listed: bool = True,
     ) -> None:
         if not page:
             return
@@ -74,7 +78,8 @@ class Instruction:
         cls.scalars = frozenset(n for n in cls.operands if hints[n] is not Tile)
         cls.lists = frozenset(n for n in cls.operands if get_origin(hints[n]) is list)
         cls.converters = {n: c for n in own if (c := _converter(hints[n]))}
-        ISA[cls.name] = cls
+        if listed:
+            ISA[cls.name] = cls
 
     def __post_init__(self) -> None:
         for name, convert in self.converters.items():
@@ -101,6 +106,10 @@ class Instruction:
     def operations(self) -> float:
         """Arithmetic operations, for energy and rooflines."""
         return float(max((t.size for t in self.tiles().values()), default=0))
+
+    def touched(self, name: str) -> int:
+        """How many elements of an operand are read or written."""
+        return self.tiles()[name].size
 
     def value(self, *arrays: Any, **registers: Any) -> Any:
         """The result, from the read operands in field order; one array per written operand."""

@@ -87,6 +87,12 @@ class Layout:
         )
         return rows + 1, columns + 1, step if row_dimensions == 1 else 1
 
+    @cached_property
+    def below(self) -> int:
+        """Elements between the lowest one and the first, where a pattern runs backwards."""
+        pairs = zip(self.shape, self.strides, strict=True)
+        return sum(-stride * (size - 1) for size, stride in pairs if stride < 0)
+
     @property
     def inner_contiguous(self) -> bool:
         """Whether neighbours in the innermost free dimension are neighbours in memory."""
@@ -148,12 +154,12 @@ class Buffer:
         "data",
         "dtype",
         "index",
-        "label",
         "name",
         "pitch",
         "place",
         "shape",
         "space",
+        "summed",
         "written",
     )
 
@@ -176,7 +182,7 @@ class Buffer:
         self.borrowed: Any = None  # bytes of another tensor that this shows, until either changes
         self.borrowers: list[Any] = []  # weak references to the tensors that borrow from this one
         self.written: bool | np.ndarray | dict[tuple[int, int], Tile] = False
-        self.label = ""
+        self.summed = False  # whether a matmul wrote last: in PSUM, what the next one adds to
 
     @property
     def rows(self) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 
 from trnlab import __version__
 from trnlab.errors import BadArguments, ProgramError, Violations
-from trnlab.isa.tile import HBM_SPACES, Space, Tile, whole
+from trnlab.isa.tile import HBM_SPACES, Space, Tile, tiles_in, whole
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.machine.facts import numbers
@@ -176,7 +176,7 @@ def _simulate(
 ) -> Result:
     kernel = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
     target = chip_in_use(chip or how.chip, kernel.options.get("platform_target"))
-    cores, instances = _instances(kernel.grid)
+    cores, instances = _instances(kernel.grid, kernel.api)
     run = Run(target, values=how.values, timed=how.timed, api=kernel.api, cores=cores)
     here = Launch(run, tuple(_size(g) for g in kernel.grid))
     bound = _Arguments(run, kernel, args, kwargs)
@@ -185,6 +185,8 @@ def _simulate(
         run.core_index, here.ids, here.next_shared = core, ids, 0
         returned = _execute(here, kernel, bound)
     run.finish()
+    if run.values:
+        bound.check_outputs(returned)
     found = tuple(run.found.values())
     trace = _trace(run, kernel) if how.timed and (not found or not how.strict) else None
     if found and how.strict:
@@ -260,11 +262,15 @@ def _size(part: Any) -> int:
     return int(getattr(part, "size", part))
 
 
-def _instances(grid: tuple[Any, ...]) -> tuple[int, list[tuple[int, tuple[int, ...]]]]:
+def _instances(grid: tuple[Any, ...], api: str) -> tuple[int, list[tuple[int, tuple[int, ...]]]]:
     """Cores used, and for each instance of the grid its core and its ids.
 
-    A dimension marked ``nl.nc(2)`` spreads over two cores; the rest run one after the other.
+    In the current API each instance has a core of its own. In the older one a dimension marked
+    ``nl.nc(2)`` spreads over two cores, and the rest run one after the other.
     """
+    if api == "nki" and grid:
+        count = int(grid[0])
+        return count, [(core, (core,)) for core in range(count)]
     spread = [(axis, part.cores) for axis, part in enumerate(grid) if getattr(part, "cores", 1) > 1]
     sizes = [_size(part) for part in grid]
     found = []
@@ -327,6 +333,12 @@ class _Arguments:
                 return None
             return like_user(self._contents(returned), self.kind)
         return returned
+
+    def check_outputs(self, returned: Any) -> None:
+        """Reports returned tensors that nobody has filled."""
+        for tile in tiles_in([returned]):
+            if tile.space in HBM_SPACES:
+                self.run.executor.check_output(tile)
 
     def _contents(self, tile: Tile) -> np.ndarray:
         """A returned tensor's values; an argument that is returned is copied."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from trnlab.errors import NotModelled, OutOfBounds, ProgramError
 from trnlab.isa.tile import HBM_SPACES, Tile, layout, row_major
+from trnlab.nki.jit import running
 
 
 class DynamicSlice:
@@ -116,12 +117,13 @@ class NkiTensor(Tile):
         return steps.start, step, len(steps)
 
     def _bounds(self, what: str, size: Any) -> ProgramError:
-        return OutOfBounds(
-            f"{self.buffer.name}: {what}",
-            {"tensor": self.describe()},
-            f"0 to {size}" if size != "" else f"{self.ndim} dimensions",
-            fix="tile the loop so that the last tile ends with the tensor",
-        )
+        limit = f"0 to {size}" if size != "" else f"{self.ndim} dimensions"
+        fix = "tile the loop so that the last tile ends with the tensor"
+        return self._refused(what, limit, fix)
+
+    def _refused(self, what: str, limit: str, fix: str = "") -> ProgramError:
+        given = {"tensor": self.describe()}
+        return OutOfBounds(f"{self.buffer.name}: {what}", given, limit, running().here(), fix)
 
     def ap(
         self,
@@ -157,7 +159,7 @@ class NkiTensor(Tile):
             known = -prod(sizes)
             sizes = tuple(self.size // known if n == -1 else n for n in sizes)
         if min(sizes, default=1) < 1 or prod(sizes) != self.size:
-            raise self._bounds(f"cannot reshape to {sizes}: {prod(sizes)} elements", self.size)
+            raise self._refused(f"cannot reshape to {sizes}", f"{self.size} elements")
         if self.strides == row_major(self.shape):
             return self.elements_at(sizes, row_major(sizes), self.offset)  # type: ignore[return-value]
         return self._reshape_strided(sizes)
@@ -170,12 +172,15 @@ class NkiTensor(Tile):
         try:
             strides = np.reshape(probe, sizes, copy=False).strides
         except ValueError:
-            raise self._bounds(f"cannot reshape a strided view to {sizes}", self.size) from None
+            raise self._refused(f"cannot reshape a strided view to {sizes}", "no copy") from None
         return self.elements_at(sizes, strides, self.offset)  # type: ignore[return-value]
 
     def permute(self, dims: Any, *more: int) -> "NkiTensor":
         """The dimensions in another order; the partition dimension stays first on chip."""
         order = tuple(dims) if isinstance(dims, (tuple, list)) else (dims, *more)
+        if sorted(d % self.ndim for d in order) != list(range(self.ndim)):
+            limit = f"each of {self.ndim} dimensions once"
+            raise self._refused(f"cannot permute by {order}", limit)
         return self.elements_at(
             tuple(self.shape[d] for d in order), tuple(self.strides[d] for d in order), self.offset
         )  # type: ignore[return-value]
@@ -184,7 +189,7 @@ class NkiTensor(Tile):
         """Repeats a dimension of size 1."""
         shape, strides = list(self.shape), list(self.strides)
         if shape[dim] != 1:
-            raise self._bounds(f"cannot broadcast dimension {dim} of size {shape[dim]}", 1)
+            raise self._refused(f"cannot broadcast dimension {dim} of size {shape[dim]}", "size 1")
         shape[dim], strides[dim] = size, 0
         return self.elements_at(tuple(shape), tuple(strides), self.offset)  # type: ignore[return-value]
 
@@ -194,13 +199,13 @@ class NkiTensor(Tile):
         lead = len(sizes) - self.ndim
         old, old_strides = (1,) * lead + self.shape, (0,) * lead + self.strides
         if lead < 0 or any(o not in (1, n) for o, n in zip(old, sizes, strict=True)):
-            raise self._bounds(f"cannot broadcast to {sizes}", self.size)
+            raise self._refused(f"cannot broadcast to {sizes}", "dimensions of size 1")
         strides = tuple(s if o == n else 0 for o, n, s in zip(old, sizes, old_strides, strict=True))
         return self.elements_at(sizes, strides, self.offset)  # type: ignore[return-value]
 
     def expand_dim(self, dim: int) -> "NkiTensor":
         """Adds a dimension of size 1."""
-        shape, strides = list(self.shape), list(self.strides)
+        shape, strides, dim = list(self.shape), list(self.strides), dim % (self.ndim + 1)
         shape.insert(dim, 1)
         strides.insert(dim, 1)
         return self.elements_at(tuple(shape), tuple(strides), self.offset)  # type: ignore[return-value]
@@ -209,17 +214,18 @@ class NkiTensor(Tile):
         """Removes a dimension of size 1."""
         shape, strides = list(self.shape), list(self.strides)
         if shape.pop(dim) != 1:
-            raise self._bounds(f"dimension {dim} has size {self.shape[dim]}", 1)
+            raise self._refused(f"dimension {dim} has size {self.shape[dim]}", "size 1")
         strides.pop(dim)
         return self.elements_at(tuple(shape), tuple(strides), self.offset)  # type: ignore[return-value]
 
     def reshape_dim(self, dim: int, shape: Any) -> "NkiTensor":
         """Splits one dimension into several."""
-        sizes = list(shape)
-        if -1 in sizes:
+        sizes, dim = list(shape), dim % self.ndim
+        if -1 in sizes and 0 not in sizes:
             sizes[sizes.index(-1)] = self.shape[dim] // -prod(sizes)
         if prod(sizes) != self.shape[dim]:
-            raise self._bounds(f"cannot split {self.shape[dim]} into {tuple(sizes)}", dim)
+            what = f"cannot split dimension {dim} into {tuple(sizes)}"
+            raise self._refused(what, f"{self.shape[dim]} elements")
         inner = tuple(self.strides[dim] * s for s in row_major(tuple(sizes)))
         return self.elements_at(
             (*self.shape[:dim], *sizes, *self.shape[dim + 1 :]),
@@ -229,6 +235,7 @@ class NkiTensor(Tile):
 
     def flatten_dims(self, start: int, end: int) -> "NkiTensor":
         """Joins neighbouring dimensions, ``end`` included."""
+        start, end = start % self.ndim, end % self.ndim
         merged = prod(self.shape[start : end + 1])
         return self.reshape((*self.shape[:start], merged, *self.shape[end + 1 :]))
 
@@ -250,9 +257,13 @@ class NkiTensor(Tile):
 
         new = formats.format_of(dtype)
         old, size = self.itemsize, new.itemsize
+        *outer, last = self.strides
+        lengths = (*(s * old for s in outer), self.shape[-1] * old, self.offset * old)
+        if old != size and (last != 1 or any(n % size for n in lengths)):
+            raise self._refused(f"no view as {new}", "bytes that are whole elements in a row")
         scale = lambda n: n * old // size  # noqa: E731
         shape = (*self.shape[:-1], scale(self.shape[-1]))
-        strides = (*(scale(s) for s in self.strides[:-1]), 1)
+        strides = (*(scale(s) for s in outer), last)
         new_layout = layout(self.space, new, shape, strides, scale(self.layout.pitch))
         return NkiTensor(self.buffer, new_layout, scale(self.offset))
 

@@ -228,8 +228,8 @@ class Run:
         """Computes what was put off and checks what only the whole program shows."""
         self.executor.groups.flush()
         for need in needs(self.program, self.core):
-            if not need.over:
-                continue
+            if not need.over or need.live[0].row_bytes > need.usable:
+                continue  # a tensor that fits nowhere was named where it was made
             if self.api != "nki" and not any(f.placed for f in need.live):
                 self.note(
                     f"{need.space} needs {need.peak:,} bytes a partition of {need.usable:,}: the "

@@ -86,10 +86,10 @@ def _totals(instruction: Instruction) -> dict[str, float]:
     tiles = instruction.tiles()
     for name in instruction.reads():
         key = f"{_memory(tiles[name])}_read_bytes"
-        totals[key] = totals.get(key, 0.0) + tiles[name].size * tiles[name].itemsize
+        totals[key] = totals.get(key, 0.0) + instruction.touched(name) * tiles[name].itemsize
     for name in instruction.written():
         key = f"{_memory(tiles[name])}_write_bytes"
-        totals[key] = totals.get(key, 0.0) + tiles[name].size * tiles[name].itemsize
+        totals[key] = totals.get(key, 0.0) + instruction.touched(name) * tiles[name].itemsize
     if isinstance(instruction, NcMatmulMx):
         totals["flops.fp8"] = instruction.operations()
     elif isinstance(instruction, NcMatmul) and not instruction.is_transpose:

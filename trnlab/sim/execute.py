@@ -57,6 +57,8 @@ class Executor:
         """Computes one instruction and stores what it writes, where ``mask`` says if given."""
         tiles = [operands[p] if i < 0 else operands[p][i] for p, i in entry.reads]
         holes = self._holes(entry, tiles, mask)
+        if entry.accumulates and entry.model.accumulate and self.strict_reads:  # type: ignore[attr-defined]
+            self._check_start(operands[0])
         if entry.grouped and mask is None and not holes:
             self.groups.add(operands[0], operands[1], operands[2], operands[6])
             return
@@ -75,8 +77,14 @@ class Executor:
             if entry.accumulates:
                 result = self._accumulated(entry, tile, result)
             self.store(tile, result, raw=entry.model.keeps_bits, mask=mask)
+            tile.buffer.summed = entry.accumulates
             if holes:
                 self._carry(entry, tile, holes, mask)
+
+    def _check_start(self, dst: Tile) -> None:
+        """``accumulate=True`` needs something to add to."""
+        if dst.buffer not in self.groups.waiting and dst.buffer.written is False:
+            self._tell(dst, "is added to before anything is written to it")
 
     def _shown(self, dst: Tile, src: Tile) -> bool:
         """A load need not copy: the new tile shows the bytes it came from until one changes."""
@@ -138,6 +146,12 @@ class Executor:
             self._tell(holes[0][0], "reaches HBM where nobody wrote it")
         else:
             memory.forget(tile, missing)
+
+    def check_output(self, tile: Tile) -> None:
+        """What a kernel returns has been written."""
+        self.groups.flush_for(tile.buffer)
+        if not memory.is_written(tile):
+            self._tell(tile, "is returned, but not all of it was written")
 
     def _tell(self, tile: Tile, what: str) -> None:
         given = {"tensor": tile.describe()}

@@ -122,11 +122,14 @@ class Groups:
         if group.adds:
             total += memory.known(dst).reshape(total.shape)
         memory.write(dst, formats.narrow(total, dst.dtype))
+        dst.buffer.summed = True
 
 
 def adds_to(dst: Tile, accumulate: bool | None) -> bool:
     """Whether a matmul adds to what its destination holds, rather than overwriting it."""
-    return accumulate is not False and dst.buffer.written is not False
+    if accumulate is None:
+        return dst.buffer.summed
+    return accumulate and dst.buffer.written is not False
 
 
 def _rows(tile: Tile) -> Rows:

@@ -144,7 +144,7 @@ def write_where(tile: Tile, values: np.ndarray, chosen: np.ndarray) -> None:
     np.copyto(target, values.reshape(target.shape), where=chosen)
     if tile.buffer.written is not True:
         flags = _flags_of(tile, _flags(tile.buffer))
-        flags |= chosen
+        flags |= chosen[..., None]
 
 
 def covers_all(tile: Tile) -> bool:
@@ -191,7 +191,11 @@ def _fills(buffer: Buffer, listed: dict[tuple[int, int], Tile]) -> bool:
     """Whether listed tiles of one shape tile their tensor like a floor: cheap, and often true."""
     here = next(iter(listed.values())).layout
     rows, columns, step = here.extent
-    if step != 1 or rows * columns != here.size or len(listed) * here.size != _elements(buffer):
+    if (
+        step != 1
+        or rows * columns != here.size
+        or len(listed) * here.size * here.itemsize != buffer.nbytes
+    ):
         return False
     for index, offset in listed:
         row, column = divmod(offset, here.pitch)
@@ -205,7 +209,7 @@ def written_mask(tile: Tile) -> np.ndarray:
     state = tile.buffer.written
     if isinstance(state, bool):
         return np.full(tile.shape, state)
-    return np.broadcast_to(_flags_of(tile, _flags(tile.buffer)), tile.shape).copy()
+    return np.asarray(_flags_of(tile, _flags(tile.buffer)).all(axis=-1))
 
 
 def reveal(tile: Tile) -> None:
@@ -224,36 +228,26 @@ def known(tile: Tile) -> np.ndarray:
 
 def forget(tile: Tile, where: np.ndarray) -> None:
     """Marks elements of a tile as not written."""
-    buffer = tile.buffer
-    if buffer.written is True:
-        buffer.written = np.ones(_elements(buffer), bool)
-    flags = _flags_of(tile, _flags(buffer))
-    flags[where.reshape(flags.shape)] = False
+    flags = _flags_of(tile, _flags(tile.buffer))
+    flags[where.reshape(tile.shape)] = False
 
 
 def _flags(buffer: Buffer) -> np.ndarray:
-    """One flag for each element as the tensor was declared."""
+    """One flag for each byte: tensors are viewed in several widths."""
     listed = buffer.written
     if isinstance(listed, np.ndarray):
         return listed
-    buffer.written = np.full(_elements(buffer), listed is True)
+    buffer.written = np.full(max(1, buffer.nbytes), listed is True)
     for tile in listed.values() if isinstance(listed, dict) else ():
         _flags_of(tile, buffer.written)[...] = True
     return buffer.written
 
 
 def _flags_of(tile: Tile, flags: np.ndarray) -> np.ndarray:
-    """The flags of a tile's elements; of whole runs, where it shows bytes in another width."""
-    unit, own = tile.itemsize, tile.buffer.dtype.itemsize
-    if unit == own:
-        return np.ndarray(tile.shape, bool, flags.data, tile.offset, tile.strides)
-    first = tile.offset * unit // own
-    part = flags[first : first + max(1, tile.size * unit // own)]
-    return np.broadcast_to(part.all(), tile.shape)
-
-
-def _elements(buffer: Buffer) -> int:
-    return max(1, buffer.nbytes // buffer.dtype.itemsize)
+    """The flags of a tile's elements, with a last dimension for the bytes of each."""
+    here = tile.layout
+    shape, strides = (*here.shape, here.itemsize), (*here.byte_strides, 1)
+    return np.ndarray(shape, bool, flags.data, tile.offset * here.itemsize, strides)
 
 
 def _allocate(buffer: Buffer) -> np.ndarray:

@@ -94,7 +94,7 @@ class Regions:
 def _rectangle(facts: BufferFacts, layout: int, offset: int) -> Rectangle:
     here = LAYOUTS[layout]
     rows, columns, step = here.extent
-    row, column = divmod(offset, here.pitch)
+    row, column = divmod(offset - here.below, here.pitch)
     if column + columns > here.pitch:  # runs on into the next rows
         rows += (column + columns - 1) // here.pitch
         column, columns, step = 0, here.pitch, 1

@@ -21,6 +21,10 @@ class Rooms:
         self.units = {"sbuf": 1, "psum": core.psum.bank}
         sizes = {"sbuf": core.sbuf.usable, "psum": core.psum.usable}
         self.left = {(space, n): size for space, size in sizes.items() for n in range(cores)}
+        for facts in self.facts:
+            key = (facts.space, facts.core)
+            if facts.placed and key in self.left:  # what the kernel places leaves less for the rest
+                self.left[key] = min(self.left[key], sizes[facts.space] - facts.end)
         self.returned: dict[tuple[str, int], list[tuple[float, int, int]]] = {
             key: [] for key in self.left
         }

@@ -143,9 +143,10 @@ class Scheduler:
         regions = Regions(program.buffers, keys)
         rooms = Rooms(program, self.core, regions.owner, self.cores)
         written_at, written_by = [0.0] * len(keys), [-1] * len(keys)
-        read_at, read_by = [0.0] * len(keys), [-1] * len(keys)
+        writer = [-1] * len(keys)  # lane
+        readers: list[dict[int, tuple[float, int]]] = [{} for _ in keys]  # lane -> until, row
         overlaps, owner = regions.overlaps, regions.owner
-        hop, rows = self.core.timing.semaphore, engines.rows
+        hop = self.core.timing.semaphore
         kinds = [
             (c, QUEUES.index(c.queue), c.writes, c.writes + c.reads,
              engines.transfer if c.is_transfer else engines.compute)
@@ -165,35 +166,36 @@ class Scheduler:
                     row = written_by[other]
                     if row >= 0:
                         when = written_at[other]
-                        if rows[row][0] != lane:
+                        if writer[other] != lane:
                             when += hop
                         if when > ready:
                             ready, why, by = when, DATA, row
             for region in touched[:writes]:
                 for other in overlaps[region]:
                     row = written_by[other]
-                    if row >= 0 and rows[row][0] != lane and written_at[other] + hop > ready:
+                    if row >= 0 and writer[other] != lane and written_at[other] + hop > ready:
                         ready, why, by = written_at[other] + hop, BUFFER, row
-                    row = read_by[other]
-                    if row >= 0 and rows[row][0] != lane and read_at[other] + hop > ready:
-                        ready, why, by = read_at[other] + hop, BUFFER, row
+                    for reader, (when, row) in readers[other].items():
+                        if reader != lane and when + hop > ready:
+                            ready, why, by = when + hop, BUFFER, row
                 if rooms.new[owner[region]]:
                     when, row = rooms.take(owner[region])
                     if when > ready:
                         ready, why, by = when, MEMORY, row
             until, done, row = work(cost, index, lane, place, (ready, why, by))
+            actual = engines.rows[row][0]
             for region in touched[:writes]:
-                written_at[region] = done
-                written_by[region] = row
+                written_at[region], written_by[region] = done, row
+                writer[region] = actual
+                if readers[region]:
+                    readers[region] = {}  # whoever overwrites this waits for the write
             for region in touched[writes:]:
-                if until >= read_at[region]:
-                    read_at[region] = until
-                    read_by[region] = row
+                readers[region][actual] = until, row
             for buffer, mine in last_uses.get(number, ()):
                 ends = [(written_at[r], written_by[r]) for r in mine]
-                ends += [(read_at[r], read_by[r]) for r in mine]
+                ends += [end for r in mine for end in readers[r].values()]
                 self._release(rooms, buffer, max(ends))
-        return rows
+        return engines.rows
 
     def _release(self, rooms: Rooms, buffer: int, end: tuple[float, int]) -> None:
         """A tensor was used for the last time."""

@@ -1,26 +1,37 @@
 """`neuronxcc.nki.isa`: the same instructions, each returning the tile that it makes."""
 
 import enum
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from trnlab.errors import NotModelled
+from trnlab import formats
+from trnlab.errors import BadArguments, NotModelled
 from trnlab.isa.activation import Activate, ActivationReduce
 from trnlab.isa.activation import ReduceCmd as reduce_cmd
-from trnlab.isa.dma import DgeMode, DmaCopy, DmaTranspose, OobMode
+from trnlab.isa.dma import DgeMode, DmaCompute, DmaCopy, DmaTranspose
+from trnlab.isa.dma import OobMode as oob_mode
 from trnlab.isa.elementwise import Reciprocal, ScalarTensorTensor, TensorScalar, TensorTensor
+from trnlab.isa.gather import LocalGather
+from trnlab.isa.instruction import ISA
 from trnlab.isa.instruction import Queue as engine
 from trnlab.isa.matmul import NcMatmul, NcTranspose
 from trnlab.isa.move import Memset, NcStreamShuffle, TensorCopy
 from trnlab.isa.ops import op_of
+from trnlab.isa.random import Dropout
 from trnlab.isa.reduce import TensorPartitionReduce, TensorReduce, TensorScalarReduce
-from trnlab.isa.scan import TensorTensorScan
-from trnlab.isa.search import NcFindIndex8, NcMatchReplace8
-from trnlab.isa.select import AffineSelect, Iota, TensorCopyPredicated
+from trnlab.isa.scan import TensorScalarCumulative, TensorTensorScan
+from trnlab.isa.search import NcFindIndex8, NcMatchReplace8, SequenceBounds
+from trnlab.isa.select import (
+    FP32_MIN,
+    AffineSelect,
+    Iota,
+    RangeSelect,
+    SelectReduce,
+    TensorCopyPredicated,
+)
 from trnlab.isa.statistics import BnAggr, BnStats, Max8
-from trnlab.isa.tile import PSUM, SBUF, Tile
+from trnlab.isa.tile import PSUM, Tile
 from trnlab.nki.isa import (
     get_nc_version,
     gpsimd_engine,
@@ -32,9 +43,12 @@ from trnlab.nki.isa import (
     unknown_engine,
     vector_engine,
 )
+from trnlab.nki.jit import running
 from trnlab.nki.legacy.index import Index, Mask
-from trnlab.nki.legacy.pending import emit, result, settle
-from trnlab.nki.tensors import make
+from trnlab.nki.legacy.indirect import Indirect
+from trnlab.nki.legacy.issuing import emit, on_sbuf, transposed_in
+from trnlab.nki.legacy.math import together
+from trnlab.nki.legacy.pending import result, settle
 
 
 class dge_mode(enum.Enum):
@@ -46,33 +60,39 @@ class dge_mode(enum.Enum):
     unknown = 3
 
 
-oob_mode = OobMode
+class fp32:
+    """Limits of fp32."""
 
-_COMPARE = {"greater_equal": "greater_equal"}
+    min = FP32_MIN
+
+
+dma_engine = engine.dma
 
 
 def nc_matmul(
     stationary: Any, moving: Any, *, is_stationary_onezero: bool = False,
     is_moving_onezero: bool = False, is_transpose: bool = False, tile_position: Any = (),
-    tile_size: Any = (), perf_mode: Any = None, mask: Mask | None = None, **_: Any,
+    tile_size: Any = (), perf_mode: Any = None, mask: Any = None, **_: Any,
 ) -> Any:  # fmt: skip
     """stationary.T @ moving in PSUM."""
     double = getattr(perf_mode, "name", str(perf_mode)).startswith("double")
-    shape = (stationary.free // 2, moving.free // 2) if double else (stationary.free, moving.free)
+    halves = 2 if double else 1
     return result(
-        NcMatmul, shape, "float32", stationary, moving, is_stationary_onezero, is_moving_onezero,
-        is_transpose, False, tuple(tile_position), tuple(tile_size),
+        NcMatmul, (stationary.free // halves, moving.free // halves), "float32", stationary, moving,
+        is_stationary_onezero, is_moving_onezero, is_transpose, False,
+        tuple(int(n) for n in tile_position), tuple(int(n) for n in tile_size),
         matmul_perf_mode.double_row if double else None, mask=mask, space=PSUM,
     )  # fmt: skip
 
 
-def nc_transpose(data: Any, *, mask: Any = None, dtype: Any = None, engine: Any = engine.unknown) -> Any:
+def nc_transpose(
+    data: Any, *, mask: Any = None, dtype: Any = None, engine: Any = engine.unknown, **_: Any
+) -> Any:
     """data with partition and free dimension exchanged; in PSUM if the tensor engine does it."""
-    small = data.partitions <= 32 and data.free <= 32
-    vector = engine.name == "vector" or (engine.name == "unknown" and small)
-    space = SBUF if vector else PSUM
-    shape = (data.free, data.partitions)
-    return result(NcTranspose, shape, dtype or data.dtype, data, engine, mask=mask, space=space)
+    shape, kind = (data.free, data.partitions), dtype or data.dtype
+    return result(
+        NcTranspose, shape, kind, data, engine, mask=mask, space=transposed_in(data, engine)
+    )
 
 
 def activation(
@@ -98,7 +118,9 @@ def activation_reduce(
     )  # fmt: skip
 
 
-def tensor_copy(src: Any, *, mask: Any = None, dtype: Any = None, engine: Any = engine.unknown, **_: Any) -> Any:
+def tensor_copy(
+    src: Any, *, mask: Any = None, dtype: Any = None, engine: Any = engine.unknown, **_: Any
+) -> Any:
     """A copy of src, cast if asked for."""
     return result(TensorCopy, src.shape, dtype or src.dtype, src, engine, mask=mask)
 
@@ -122,10 +144,10 @@ def tensor_tensor(
     data1: Any, data2: Any, op: Any, *, dtype: Any = None, mask: Any = None,
     engine: Any = engine.unknown, **_: Any,
 ) -> Any:  # fmt: skip
-    """data1 <op> data2, element by element."""
-    from trnlab import formats
-
+    """data1 <op> data2, element by element; free dimensions of size 1 are repeated."""
     kind = dtype if dtype is not None else formats.promote(data1.dtype, data2.dtype)
+    if data1.partitions == data2.partitions and data1.free != data2.free:
+        data1, data2 = together(data1, data2)
     return result(TensorTensor, data1.shape, kind, data1, data2, op, engine, mask=mask)
 
 
@@ -167,7 +189,9 @@ def tensor_reduce(
     )
 
 
-def tensor_partition_reduce(op: Any, data: Any, *, mask: Any = None, dtype: Any = None, **_: Any) -> Any:
+def tensor_partition_reduce(
+    op: Any, data: Any, *, mask: Any = None, dtype: Any = None, **_: Any
+) -> Any:
     """The elements of data over its partitions, combined with op."""
     shape = (1, *data.shape[1:])
     return result(TensorPartitionReduce, shape, dtype or data.dtype, op, data, mask=mask)
@@ -182,6 +206,19 @@ def tensor_scalar_reduce(
         TensorScalarReduce, data.shape, dtype or data.dtype, data, op0, operand0, reduce_op,
         reduce_res, reverse0, mask=mask,
     )  # fmt: skip
+
+
+def tensor_scalar_cumulative(
+    *, src: Any, op0: Any, op1: Any, imm0: Any, imm1: Any = None, dst: Any = None,
+    reduce_cmd: Any = reduce_cmd.reset_reduce, dtype: Any = None, mask: Any = None, **_: Any,
+) -> Any:  # fmt: skip
+    """(src[i] <op0> imm0) <op1> the element before; into dst if there is one."""
+    operands = (src, op0, op1, imm0, imm1, reduce_cmd)
+    if dst is None:
+        kind = dtype or src.dtype
+        return result(TensorScalarCumulative, src.shape, kind, *operands, mask=mask)
+    settle()
+    return emit(TensorScalarCumulative, dst, *operands, mask=mask)
 
 
 def tensor_tensor_scan(
@@ -200,6 +237,11 @@ def reciprocal(data: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> A
     return result(Reciprocal, data.shape, dtype or data.dtype, data, mask=mask)
 
 
+def dropout(data: Any, prob: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+    """data with elements replaced by 0 with a probability."""
+    return result(Dropout, data.shape, dtype or data.dtype, data, prob, mask=mask)
+
+
 def iota(expr: Index, dtype: Any, *, mask: Any = None, **_: Any) -> Any:
     """The values of an index expression, as a tile."""
     pattern, multiplier = _pattern(expr, expr.sizes)
@@ -207,26 +249,75 @@ def iota(expr: Index, dtype: Any, *, mask: Any = None, **_: Any) -> Any:
 
 
 def affine_select(
-    pred: Mask, on_true_tile: Any, on_false_value: Any, *, mask: Any = None, dtype: Any = None, **_: Any
-) -> Any:
+    pred: Any, on_true_tile: Any, on_false_value: Any, *, mask: Any = None, dtype: Any = None,
+    **_: Any,
+) -> Any:  # fmt: skip
     """on_true_tile where the predicate holds, on_false_value elsewhere."""
-    terms = pred.terms
-    equal = len(terms) == 2
-    if len(terms) > 2:
-        raise NotModelled("affine_select with several comparisons", "one comparison a call")
-    pattern, multiplier = _pattern(terms[0], on_true_tile.shape)
+    if not isinstance(pred, Mask):  # its value is known
+        pred = Mask((Index(0 if pred else -1, (1,), (0,)),))
+    fitted = pred.fitted(on_true_tile.shape)
+    equal = len(pred.terms) == 2 and pred.is_equality
+    if fitted is None or (len(pred.terms) > 1 and not equal):
+        raise BadArguments(
+            "affine_select takes one comparison over the dimensions of its tile",
+            {"pred": f"{len(pred.terms)} comparisons over {pred.shape}",
+             "on_true_tile": on_true_tile.describe()},
+            fix="use nl.where, or one affine_select a comparison",
+            place=running().here(),
+            see="nki.isa.affine_select",
+        )  # fmt: skip
+    term = fitted.terms[0]
+    pattern, multiplier = _pattern(term, on_true_tile.shape)
     return result(
         AffineSelect, on_true_tile.shape, dtype or on_true_tile.dtype, pattern, multiplier,
-        on_true_tile, float(on_false_value), "equal" if equal else "greater_equal",
-        terms[0].offset, mask=mask,
+        on_true_tile, float(on_false_value), "equal" if equal else "greater_equal", term.offset,
+        mask=mask,
     )  # fmt: skip
 
 
 def _pattern(index: Index, shape: tuple[int, ...]) -> tuple[tuple[tuple[int, int], ...], int]:
     """Steps of the free dimensions, and of the partition dimension."""
-    lead = len(shape) - len(index.steps)
-    steps = (0,) * lead + index.steps
+    if len(shape) < 2:
+        raise BadArguments(
+            "an index expression of one dimension is no tile",
+            fix="add a dimension: nl.arange(n)[None, :]",
+            place=running().here(),
+        )
+    steps = index.padded(len(shape)).steps
     return tuple(zip(steps[1:], shape[1:], strict=True)), steps[0]
+
+
+def range_select(
+    *, on_true_tile: Any, comp_op0: Any, comp_op1: Any, bound0: Any, bound1: Any,
+    reduce_cmd: Any = reduce_cmd.idle, reduce_res: Any = None, reduce_op: Any = np.amax,
+    range_start: int = 0, on_false_value: float = FP32_MIN, mask: Any = None, dtype: Any = None,
+    **_: Any,
+) -> Any:  # fmt: skip
+    """on_true_tile where its column is within both bounds, the lowest fp32 number elsewhere."""
+    kind = dtype or on_true_tile.dtype
+    return result(
+        RangeSelect, on_true_tile.shape, kind, on_true_tile, comp_op0, comp_op1, bound0, bound1,
+        _started(reduce_cmd, reduce_res), reduce_res, reduce_op, int(range_start), on_false_value,
+        mask=mask,
+    )  # fmt: skip
+
+
+def select_reduce(
+    *, dst: Any, predicate: Any, on_true: Any, on_false: Any, reduce_res: Any = None,
+    reduce_cmd: Any = reduce_cmd.idle, reduce_op: Any = np.amax, reverse_pred: bool = False,
+    mask: Any = None, **_: Any,
+) -> None:  # fmt: skip
+    """dst = on_true where predicate is not 0, else on_false; on request the largest of each row."""
+    settle()
+    emit(
+        SelectReduce, dst, predicate, on_true, on_false, reduce_res,
+        _started(reduce_cmd, reduce_res), reduce_op, reverse_pred, mask=mask,
+    )  # fmt: skip
+
+
+def _started(cmd: Any, reduce_res: Any) -> Any:
+    """A result that is asked for without a command is that of this instruction alone."""
+    return reduce_cmd.reset_reduce if cmd is reduce_cmd.idle and reduce_res is not None else cmd
 
 
 def bn_stats(data: Any, *, mask: Any = None, dtype: Any = None, **_: Any) -> Any:
@@ -244,61 +335,94 @@ def max8(*, src: Any, mask: Any = None, dtype: Any = None, **_: Any) -> Any:
     return result(Max8, (src.partitions, 8), dtype or src.dtype, src, mask=mask)
 
 
-def nc_find_index8(*, data: Any, vals: Any, mask: Any = None, dtype: Any = np.uint32, **_: Any) -> Any:
+def nc_find_index8(
+    *, data: Any, vals: Any, mask: Any = None, dtype: Any = np.uint32, **_: Any
+) -> Any:
     """Where each of 8 values stands in its partition."""
     return result(NcFindIndex8, (data.partitions, 8), dtype, data, vals, mask=mask)
 
 
 def nc_match_replace8(
-    *, data: Any, vals: Any, imm: float, dst_idx: Any = None, mask: Any = None, dtype: Any = None, **_: Any
-) -> Any:
+    *, data: Any, vals: Any, imm: float, dst_idx: Any = None, mask: Any = None, dtype: Any = None,
+    **_: Any,
+) -> Any:  # fmt: skip
     """data with the first match of each of 8 values replaced."""
-    return result(
-        NcMatchReplace8, data.shape, dtype or data.dtype, data, vals, imm, dst_idx, mask=mask
-    )
+    kind = dtype or data.dtype
+    return result(NcMatchReplace8, data.shape, kind, data, vals, imm, dst_idx, mask=mask)
 
 
 def nc_stream_shuffle(
-    src: Any, dst: Any, shuffle_mask: Any, *, dtype: Any = None, mask: Any = None, **_: Any
+    src: Any, dst: Any, shuffle_mask: Any, *, mask: Any = None, **_: Any
 ) -> None:
     """dst partition i = src partition shuffle_mask[i], in groups of 32."""
     settle()
-    emit(NcStreamShuffle, dst, src, tuple(shuffle_mask), mask=mask)
+    emit(NcStreamShuffle, dst, src, tuple(int(n) for n in shuffle_mask), mask=mask)
+
+
+def local_gather(
+    src_buffer: Any, index: Any, num_elem_per_idx: int = 1, num_valid_indices: Any = None, *,
+    mask: Any = None, **_: Any,
+) -> Any:  # fmt: skip
+    """Runs of src_buffer at the columns that index lists for each sixteen partitions."""
+    count = num_valid_indices or index.size // (index.partitions // 16)
+    columns = (num_elem_per_idx,) if num_elem_per_idx > 1 else ()
+    shape = (src_buffer.partitions, count, *columns)
+    return result(
+        LocalGather, shape, src_buffer.dtype, src_buffer, index, num_elem_per_idx,
+        num_valid_indices, mask=mask,
+    )  # fmt: skip
+
+
+def sequence_bounds(*, segment_ids: Any, dtype: Any = None, **_: Any) -> Any:
+    """Where the segment of each element begins and ends."""
+    shape = (1, 2, segment_ids.free)
+    return result(SequenceBounds, shape, dtype or segment_ids.dtype, segment_ids)
 
 
 def dma_copy(
     *, dst: Any, src: Any, mask: Any = None, dst_rmw_op: Any = None,
-    oob_mode: Any = OobMode.error, dge_mode: Any = dge_mode.unknown, **_: Any,
+    oob_mode: Any = oob_mode.error, dge_mode: Any = dge_mode.unknown, mode: Any = None, **_: Any,
 ) -> None:  # fmt: skip
-    """dst = src between HBM and SBUF."""
-    if dst_rmw_op is not None:
-        raise NotModelled("dma_copy with dst_rmw_op", "transfers that read, add and write")
+    """dst = src between HBM and SBUF; with ``dst_rmw_op`` their sum."""
     settle()
-    mode = DgeMode[getattr(dge_mode, "name", "unknown")]
-    emit(DmaCopy, dst, src, None, oob_mode, mode, mask=mask)
+    adds = dst_rmw_op is not None
+    if adds and op_of(dst_rmw_op).name != "add":
+        raise BadArguments("dst_rmw_op is np.add or None", place=running().here())
+    skip = getattr(mode or oob_mode, "name", "") == "skip"
+    if isinstance(dst, Indirect):
+        source = src.gathered() if isinstance(src, Indirect) else src
+        settle()
+        dst.scatter(source, mask, skip=skip, add=adds)
+    elif isinstance(src, Indirect):
+        src.gather(dst, mask, skip=skip)
+    elif adds:
+        emit(DmaCompute, dst, [dst, src], "add", mask=mask)
+    else:
+        chosen = DgeMode[getattr(dge_mode, "name", "unknown")]
+        emit(DmaCopy, dst, src, None, oob_mode, chosen, mask=mask)
 
 
-def dma_transpose(src: Any, *, axes: Any = None, mask: Any = None, dtype: Any = None, **_: Any) -> Any:
+def dma_transpose(
+    src: Any, *, axes: Any = None, mask: Any = None, dtype: Any = None, **_: Any
+) -> Any:
     """src with its axes reversed, in SBUF."""
-    order = {2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 2, 0)}[src.ndim] if axes is None else tuple(axes)
+    if isinstance(src, Indirect):
+        src = src.gathered()
+    default = {2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 2, 0)}
+    order = tuple(axes) if axes is not None else default[src.ndim]
     shape = tuple(src.shape[a] for a in order)
     return result(DmaTranspose, shape, dtype or src.dtype, src, order, mask=mask)
 
 
-constants = SimpleNamespace(
-    engine=engine,
-    reduce_cmd=reduce_cmd,
-    dge_mode=dge_mode,
-    oob_mode=oob_mode,
-    nc_version=nc_version,
-)
+NOT_YET = {
+    "tensor_copy_dynamic_src": "dynamic addresses in SBUF and PSUM",
+    "tensor_copy_dynamic_dst": "dynamic addresses in SBUF and PSUM",
+    "builtin_custom_op": "programs for GpSimd that are not NKI",
+}
 
 
 def __getattr__(name: str) -> Any:
-    from trnlab.isa.instruction import ISA
-
-    if name in ISA or name in (
-        "dropout", "tensor_copy_dynamic_src", "tensor_copy_dynamic_dst", "builtin_custom_op",
-    ):  # fmt: skip
-        raise NotModelled(f"neuronxcc.nki.isa.{name}", "a front end for it in the older API")
+    if name in NOT_YET or name in ISA:
+        needs = NOT_YET.get(name, "a front end for it in the older API")
+        raise NotModelled(f"neuronxcc.nki.isa.{name}", needs)
     raise AttributeError(f"module 'neuronxcc.nki.isa' has no attribute {name!r}")

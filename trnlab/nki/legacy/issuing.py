@@ -32,10 +32,11 @@ def emit(kind: type[Instruction], *operands: Any, mask: Any = None) -> None:
     operands, chosen = found
     operands = tuple(v.checked() if isinstance(v, OldTensor) else v for v in operands)
     for each, parts in _lowered(kind, operands):
-        _issue(each, parts, chosen if each is kind else None)
+        issue(each, parts, chosen if each is kind else None)
 
 
-def _issue(kind: type[Instruction], operands: tuple[Any, ...], chosen: Any = None) -> None:
+def issue(kind: type[Instruction], operands: tuple[Any, ...], chosen: Any = None) -> None:
+    """Issues one instruction as it is, storing results only where ``chosen`` says."""
     run = running()
     operands = operands + tuple(f.default for f in fields(kind)[len(operands) :])
     key = key_of(kind, operands)

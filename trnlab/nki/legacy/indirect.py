@@ -1,0 +1,145 @@
+"""Subscripts with a tile: rows of an HBM tensor that data picks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trnlab.errors import BadArguments, NotModelled
+from trnlab.isa.indirect import DmaGather, DmaScatter, written_rows
+from trnlab.isa.tile import Tile
+from trnlab.nki.jit import running
+from trnlab.nki.legacy import masking
+from trnlab.nki.legacy.index import Index, Mask, Ranges, align
+from trnlab.nki.legacy.issuing import emit, issue, on_sbuf
+from trnlab.nki.legacy.pending import result
+from trnlab.nki.legacy.tensor import OldTensor, as_index, inside
+from trnlab.nki.tensors import make
+
+
+@dataclass(frozen=True, eq=False)
+class Indirect:
+    """``tensor[..., tile, ...]``: ``axis`` is where the tile stands, ``axes`` holds the others."""
+
+    tensor: OldTensor
+    axis: int
+    axes: tuple[Index, ...]
+    index: OldTensor
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tensor: OldTensor, parts: tuple[Any, ...]) -> "Indirect":
+        """A subscript of index expressions and one tile."""
+        places = [axis for axis, p in enumerate(parts) if isinstance(p, Tile)]
+        if tensor.layout.on_chip:
+            raise NotModelled("indexing a tile with a tile", "dynamic addresses in SBUF and PSUM")
+        if len(places) > 1:
+            raise NotModelled("indexing with several tiles", "one tile of row numbers")
+        if len(parts) < tensor.ndim:
+            raise BadArguments(
+                f"{tensor.buffer.name}: {len(parts)} indices for {tensor.ndim} dimensions",
+                place=running().here(),
+            )
+        axis = places[0]
+        index: Any = parts[axis]
+        others = [as_index(p, tensor.shape[a], tensor) for a, p in enumerate(parts) if a != axis]
+        ndim = max([index.ndim, *(o.ndim for o in others)])
+        while index.ndim < ndim:
+            index = index.expand_dims(index.ndim)
+        full = Index(0, index.shape, (0,) * ndim)
+        for i, other in enumerate(others):
+            others[i], full = align(other, full)
+            full = full + others[i] * 0
+        sizes = tuple(n for a, n in enumerate(tensor.shape) if a != axis)
+        if not inside(others, sizes):
+            raise tensor._bounds("index expressions beside a tile leave the tensor", tensor.shape)
+        return cls(tensor, axis, tuple(others), index, full.sizes)
+
+    @property
+    def dtype(self) -> Any:
+        return self.tensor.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def space(self) -> Any:
+        return self.tensor.space
+
+    def rows(self) -> OldTensor:
+        """The tensor as `DmaGather` takes it: rows first, then the dimensions of the data."""
+        strides = [s for a, s in enumerate(self.tensor.strides) if a != self.axis]
+        places = list(zip(self.axes, strides, strict=True))
+        offset = self.tensor.offset + sum(i.offset * s for i, s in places)
+        inner = [sum(i.steps[d] * s for i, s in places) for d in range(self.ndim)]
+        sizes = [n if step else 1 for n, step in zip(self.shape, inner, strict=True)]
+        return self.tensor._view(
+            (self.tensor.shape[self.axis], *sizes),
+            (self.tensor.strides[self.axis], *inner),
+            offset,
+        )
+
+    def cut(self, ranges: Ranges) -> "Indirect":
+        """The part in these ranges of the data's dimensions."""
+        mine = [r if n > 1 else (0, 1) for n, r in zip(self.index.shape, ranges, strict=True)]
+        return Indirect(
+            self.tensor,
+            self.axis,
+            tuple(a.cut(ranges) for a in self.axes),
+            self.index.cut(mine),
+            tuple(high - low for low, high in ranges),
+        )
+
+    def gathered(self, dtype: Any = None, mask: Any = None) -> OldTensor:
+        """The rows in a new tile."""
+        kind = dtype or self.dtype
+        if masking.settled(mask) is True:
+            return result(DmaGather, self.shape, kind, self.rows(), on_sbuf(self.index))
+        made = make(self.shape, kind)
+        self.gather(made, mask)
+        return made
+
+    def gather(self, dst: OldTensor, mask: Any = None, *, skip: bool = False) -> None:
+        """The rows in a tile."""
+        part, dst = self._masked(dst, mask)
+        if part is not None:
+            emit(DmaGather, dst, part.rows(), on_sbuf(part.index), skip)
+
+    def scatter(
+        self, value: Any, mask: Any = None, *, skip: bool = False, add: bool = False
+    ) -> None:
+        """Writes a tile to the rows."""
+        part, value = self._masked(on_sbuf(value) if value.space.name == "psum" else value, mask)
+        if part is None:
+            return
+        rows, index = part.rows(), on_sbuf(part.index)
+        executor, chosen = running().executor, None
+        if running().values:
+            executor.groups.flush_for(index.buffer)
+            numbers = executor.show(index)
+            chosen = written_rows(numbers, value.shape, rows.shape, skip=skip)
+        issue(DmaScatter, (rows, value, index, skip, add), chosen)
+
+    def _masked(self, other: OldTensor, mask: Any) -> tuple["Indirect | None", OldTensor]:
+        """This and a tile of the same shape, cut to a mask; None when nothing is left."""
+        known = masking.settled(mask)
+        if known is True:
+            return self, other
+        if not isinstance(known, Mask):
+            return None, other
+        fitted = known.fitted(self.shape)
+        if fitted is None:
+            raise BadArguments(f"a mask over {known.shape} does not fit {self.shape}")
+        ranges, rest = fitted.box(self.shape)
+        if rest:
+            raise NotModelled(
+                "indirect transfers masked over several dimensions", "splitting them"
+            )
+        if any(high <= low for low, high in ranges):
+            return None, other
+        return self.cut(ranges), other.cut(ranges)
