@@ -1,13 +1,14 @@
 """One instruction, alone: what it computes, and where its time comes from.
 
-A NeuronCore has five instruction queues: tensor, vector, scalar, gpsimd and sync. Each works through
-its instructions in order. An instruction first occupies its engine, for longer the more elements each
-of the 128 partitions holds, and some fixed time later its result is visible to others.
+A NeuronCore has five instruction queues: tensor, vector, scalar, gpsimd and sync. Each works
+through its instructions in order. An instruction first occupies its engine, for longer the more
+elements each of the 128 partitions holds, and some fixed time later its result is visible to
+others.
 
-Here the vector engine computes `2 * x + 1` on one tile after another, each twice as wide as the last.
-What to see: a tile of 16 elements costs as much as one of 64 because no instruction issues faster than
-that; from there on the time grows with the width; and bf16 goes four elements a cycle where fp32 goes
-one. `trnlab isa tensor_scalar` prints the manual page.
+Here the vector engine computes `2 * x + 1` on tiles of growing width. What to see: no instruction
+takes less than 64 cycles, so that a narrow tile costs as much as a wider one; beyond that the time
+grows with the width; and bf16 goes faster than fp32. `trnlab isa tensor_scalar` prints the manual
+page.
 """
 
 import trnlab
@@ -48,15 +49,15 @@ def measure(width, dtype):
 def main():
     hertz = float(trnlab.chip("trn2").core.engine("vector").hz)
     print(f"tensor_scalar on the vector engine of trn2, {hertz / 1e9:.2f} GHz\n")
-    print("  dtype  elements    busy  cycles  visible after")
+    print("  dtype  elements     busy  cycles  a cycle  visible after")
     for dtype in (np.float32, ml_dtypes.bfloat16):
         name = "fp32" if dtype is np.float32 else "bf16"
         for width in WIDTHS:
             busy, visible = measure(width, dtype)
-            bar = "#" * max(1, round(busy / 110))
+            cycles = busy * hertz / 1e9
             print(
-                f"  {name:5} {width:9,} {busy:4.0f} ns {busy * hertz / 1e9:7.0f}"
-                f"  {visible:10.0f} ns  {bar}"
+                f"  {name:5} {width:9,} {busy:5.0f} ns {cycles:7.0f} {width / cycles:8.2f}"
+                f"  {visible:10.0f} ns  {'#' * max(1, round(busy / 60))}"
             )
     print("\n128 partitions work side by side: each row above handles 128 times as many elements.")
 

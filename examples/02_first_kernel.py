@@ -1,11 +1,12 @@
 """A first kernel: a * x + y on arrays that do not fit in one tile.
 
-A kernel is an ordinary Python function with `@nki.jit`. Its arguments live in HBM, the memory beside the
-chip. Engines cannot reach HBM: DMA copies a tile into SBUF, the memory on the chip, engines compute there,
-and DMA copies the result back. A tile has at most 128 partitions, so that a longer array is a loop.
+A kernel is an ordinary Python function with `@nki.jit`. Its arguments live in HBM, the memory
+beside the chip. Engines cannot reach HBM: DMA copies a tile into SBUF, the memory on the chip,
+engines compute there, and DMA copies the result back. A tile has at most 128 partitions, so that a
+longer array is a loop.
 
-Calling the kernel gives values, as on a device. `trnlab.run` gives the same values and a trace: when
-every instruction ran, and what it waited for.
+Calling the kernel gives values, as on a device. `trnlab.run` gives the same values and a trace:
+when every instruction ran, and what it waited for.
 """
 
 import trnlab
@@ -16,6 +17,8 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 import numpy as np
+
+from trnlab.report.summary import summarise
 
 ROWS, COLUMNS, A = 1024, 2048, 0.5
 
@@ -46,13 +49,14 @@ def main():
     print(f"{ROWS} x {COLUMNS} results agree with NumPy, bit for bit")
 
     moved = trace.totals["hbm_read_bytes"] + trace.totals["hbm_write_bytes"]
-    print(f"{trace.seconds * 1e6:.1f} us on one core of trn2 for {moved / 1e6:.1f} MB of HBM traffic")
+    print(f"{trace.seconds * 1e6:.1f} us on one core of trn2, {moved / 1e6:.1f} MB of HBM traffic")
     print(f"{trace.totals['instructions']:.0f} instructions; each lane was busy for\n")
     for lane, seconds in trace.busy().items():
         if seconds:
             share = seconds / trace.seconds
             print(f"  {lane:9} {share:6.1%}  {'#' * round(share * 50)}")
-    print("\nDMA is the limit, as it is for every kernel that does little with each byte.")
+    limit = summarise(trace, trnlab.chip("trn2"))["limit"]["sentence"]
+    print("", *limit.split("; "), sep="\n")
 
 
 if __name__ == "__main__":

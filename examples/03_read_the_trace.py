@@ -1,8 +1,8 @@
 """Reading a trace: a softmax, drawn, with what every engine waited for.
 
-A run leaves a trace: a row for every instruction and transfer, with its lane (an engine, or a DMA queue),
-its times, the line of source it comes from, why it did not start earlier and which row it waited for.
-This script draws one from those rows. The same trace, saved, opens at ui.perfetto.dev.
+A run leaves a trace: a row for every instruction and transfer, with its lane (an engine, or a DMA
+queue), its times, the line of source it comes from, why it did not start earlier and which row it
+waited for. This script draws one from those rows. The same trace, saved, opens at ui.perfetto.dev.
 """
 
 import trnlab

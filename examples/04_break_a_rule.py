@@ -1,8 +1,8 @@
 """Breaking rules: a kernel that no device would accept, and everything that is wrong with it.
 
-A run goes on past a broken rule, so that one run finds them all: each says what is wrong, where, what was
-given, what the limit is and what to do. Capacity counts, and so does reading what nobody wrote. After that the
-same computation, mended.
+A run goes on past a broken rule, so that one run finds them all: each says what is wrong, where,
+what was given, what the limit is and what to do. Capacity counts, and so does reading what nobody
+wrote. After that the same computation, mended.
 
 Wanted: relu(a.T @ b) / 2 for a [128, 128] and b [128, 1024].
 """

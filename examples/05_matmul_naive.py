@@ -1,11 +1,12 @@
 """A matrix product in four steps, the first: tile by tile, loading whatever is needed.
 
-The tensor engine multiplies a stationary tile [K, M] with a moving tile [K, N]: K up to 128 rows in both
-(they lie across the partitions), M up to 128, N up to 512. The result [M, N] lands in PSUM, where further
-products add up. The left matrix comes transposed, because K must lie across the partitions.
+The tensor engine multiplies a stationary tile [K, M] with a moving tile [K, N]: K up to 128 rows in
+both (they lie across the partitions), M up to 128, N up to 512. The result [M, N] lands in PSUM,
+where further products add up. The left matrix comes transposed, because K must lie across the
+partitions.
 
-This kernel does the obvious: for every output tile, for every k, load two tiles and multiply. Its result
-is right and its time is poor: read the last line it prints.
+This kernel does the obvious: for every output tile, for every k, load two tiles and multiply. Its
+result is right and its time is poor: read the last line it prints.
 """
 
 import trnlab
@@ -60,14 +61,15 @@ def main():
     course.check(out, product(a_t, b), tolerance=2**-8)  # results are rounded to bf16
 
     course.table(("05 naive", trace))
-    print(f"\nnow     {course.limit(trace)}")
+    print()
+    course.say("now", course.limit(trace))
     transfers, matmuls = trace.totals["dma_transfers"], (SIZE // P) ** 2 * SIZE // N_MAX
-    trigger = trace.busy()["sync"] / transfers
-    matmul = N_MAX / float(trnlab.chip("trn2").core.engine("tensor").hz)
-    print(
-        f"why     each of {transfers:,.0f} transfers takes {trigger * 1e9:.0f} ns of the queue that "
-        f"triggers it;\n        each of {matmuls:,} matmuls takes {matmul * 1e9:.0f} ns of the tensor "
-        "engine, and needs two of them"
+    trigger = trace.busy()["sync"] / transfers * 1e9
+    matmul = N_MAX / float(trnlab.chip("trn2").core.engine("tensor").hz) * 1e9
+    course.say(
+        "why",
+        f"each of {transfers:,.0f} transfers takes {trigger:.0f} ns of the queue that triggers it; "
+        f"each of {matmuls:,} matmuls takes {matmul:.0f} ns, and needs two transfers",
     )
 
 

@@ -1,8 +1,8 @@
 """A matrix product in four steps, the second: load a panel once and use it for a whole row.
 
-All tiles of the left matrix that a row of output tiles needs fit in SBUF, so that they are loaded once a
-row and not once an output tile. They come in a single transfer: a view of the matrix with three dimensions
-puts all k tiles of a panel side by side in the free dimension.
+All tiles of the left matrix that a row of output tiles needs fit in SBUF, so that they are loaded
+once a row and not once an output tile. They come in a single transfer: a view of the matrix with
+three dimensions puts all k tiles of a panel side by side in the free dimension.
 """
 
 import trnlab

@@ -1,8 +1,9 @@
 """A matrix product in four steps, the third: a block of outputs at a time, filling PSUM.
 
-PSUM has eight banks, each holding one [128, 512] tile of sums. With all eight open, a block of 512 x 1024
-outputs needs for each k only one [128, 512] tile of the left matrix and one [128, 1024] tile of the right
-one: two transfers for eight matmuls instead of eight. The tensor engine becomes the limit.
+PSUM has eight banks, each holding one [128, 512] tile of sums. With all eight open, a block of 512
+x 1024 outputs needs for each k only one [128, 512] tile of the left matrix and one [128, 1024] tile
+of the right one: two transfers serve eight matmuls, where reuse alone needed eight. The tensor
+engine becomes the limit.
 """
 
 import trnlab

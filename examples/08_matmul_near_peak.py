@@ -1,14 +1,16 @@
 """A matrix product in four steps, the last: keep the tensor engine fed, always.
 
-What was left to gain: with all of PSUM open for one block, the next block cannot begin before the last one
-is copied out, and its first tiles are asked for late. So:
+What was left to gain: with all of PSUM open for one block, the next block cannot begin before the
+last one is copied out, and its first tiles are asked for late. So:
 
-- a group of tiles uses half of PSUM, and the next fills the other half while the first is copied out;
+- a group of tiles uses half of PSUM, and the next fills the other half while the first is copied
+  out;
 - the next panel of the right matrix is asked for before the present one is used;
-- a block of the left matrix stays in SBUF and meets all of the right one, which reads less from HBM.
+- a block of the left matrix stays in SBUF and meets all of the right one, which reads less from
+  HBM.
 
-The larger the matrices, the smaller the share of filling and draining: the last line shows twice the size,
-with `values=False`, which computes nothing but time.
+The larger the matrices, the smaller the share of filling and draining: the last line shows twice
+the size, with `values=False`, which computes nothing but time.
 """
 
 import trnlab

@@ -1,12 +1,14 @@
 """Attention without its matrix: softmax(q @ k.T / sqrt(d)) @ v, a block of keys at a time.
 
-The matrix of scores, sequence x sequence, never leaves the chip. For 128 queries at a time the kernel keeps
-the largest score so far, the sum of exponentials so far and the weighted sum of values so far. A new block
-of keys may raise the largest score; what was summed before then shrinks by exp(old - new).
+The matrix of scores, sequence x sequence, never leaves the chip. For 128 queries at a time the
+kernel keeps the largest score so far, the sum of exponentials so far and the weighted sum of values
+so far. A new block of keys may raise the largest score; what was summed before then shrinks by
+exp(old - new).
 
-Each step needs the one before, on another engine, so that engines mostly wait for each other: latency is the
-limit. Two remedies, both free of arithmetic: larger blocks, with fewer small instructions between the large
-ones; and several tiles of queries in flight, so that an engine works on one while another waits.
+Each step needs the one before, on another engine, so that engines mostly wait for each other:
+latency is the limit. Two remedies, both free of arithmetic: larger blocks, with fewer small
+instructions between the large ones; and several tiles of queries in flight, so that an engine works
+on one while another waits.
 """
 
 import trnlab
@@ -134,10 +136,9 @@ def main():
     for label, trace in (rows[1], rows[-1]):
         print(f"\n{label}")
         course.engines(trace)
-        print(f"  {course.limit(trace)}")
-    moved = trace.totals["hbm_read_bytes"] + trace.totals["hbm_write_bytes"]
-    scores = 4 * SEQUENCE**2
-    print(f"\nHBM traffic {moved / 1e6:.1f} MB; the scores alone, once, would be {scores / 1e6:.1f} MB")
+    moved = (trace.totals["hbm_read_bytes"] + trace.totals["hbm_write_bytes"]) / 1e6
+    scores = 4 * SEQUENCE**2 / 1e6
+    print(f"\nHBM traffic {moved:.1f} MB; the scores alone, once, would be {scores:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
 """The selective scan of a Mamba layer: a recurrence in time, for many channels side by side.
 
-    h[s, t] = exp(delta[t] * a[s]) * h[s, t - 1] + delta[t] * u[t] * b[s, t]     for each channel and state s
-    y[t]    = sum over s of h[s, t] * c[s, t]
+    h[s, t] = exp(delta[t] * a[s]) * h[s, t - 1] + delta[t] * u[t] * b[s, t]
+    y[t]    = sum over s of h[s, t] * c[s, t]         for each channel
 
-Channels lie across the partitions and time along them, where `tensor_tensor_scan` does a whole recurrence in
-one instruction: it keeps the last result and goes on from it. Time is cut into chunks that fit in SBUF; a
-chunk starts from the last column of the one before.
+Channels lie across the partitions and time along them, where `tensor_tensor_scan` does a whole
+recurrence in one instruction: it keeps the last result and goes on from it. Time is cut into chunks
+that fit in SBUF; a chunk starts from the last column of the one before.
 
-The scan takes two cycles an element and cannot be divided. What else the vector engine would do can move:
-exponentials run on the scalar engine anyway, and both products can run on GpSimd. Engines take instructions
-in order, so that the order matters: the inputs of the next state are prepared before the output of this one is
-multiplied, and added up one state late, lest one engine hold up the other.
+The scan takes two cycles an element and cannot be divided. What else the vector engine would do can
+move: exponentials run on the scalar engine anyway, and both products can run on GpSimd. Engines
+take instructions in order, so that the order matters: the inputs of the next state are prepared
+before the output of this one is multiplied, and added up one state late, lest one engine hold up
+the other.
 """
 
 import trnlab
@@ -103,7 +104,6 @@ def main():
         print(f"\nchunks of {chunk}, products on {helper.name}: {trace.seconds * 1e6:,.0f} us")
         course.check(out, want, tolerance=1e-5)  # fp32 against fp64
         course.engines(trace)
-        print(f"  {course.limit(trace)}")
 
 
 if __name__ == "__main__":

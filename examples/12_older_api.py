@@ -1,10 +1,11 @@
 """The same kernel in both generations of NKI: a softmax of 200 rows.
 
-Until NKI 0.2 kernels were written against `neuronxcc.nki`: instructions return tiles, tiles are indexed with
-`nl.arange`, and a `mask` says which elements of the last tile exist. Since then it is `nki`: tiles are made
-first and named as destinations, and a loop ends with a smaller tile. Both are here at once, chosen by import
-name, and run on the same simulated core, so that times can be compared: subtracting and dividing tiles, as
-one writes it in the older API, takes more instructions than the current kernel needs.
+Until NKI 0.2 kernels were written against `neuronxcc.nki`: instructions return tiles, tiles are
+indexed with `nl.arange`, and a `mask` says which elements of the last tile exist. Since then it is
+`nki`: tiles are made first and named as destinations, and a loop ends with a smaller tile. Both are
+here at once, chosen by import name, and run on the same simulated core, so that times can be
+compared: subtracting and dividing tiles, as one writes it in the older API, takes more instructions
+than the current kernel needs.
 """
 
 import trnlab
@@ -61,12 +62,10 @@ def main():
     want /= want.sum(axis=1, keepdims=True)
     for api, kernel in (("neuronxcc.nki", softmax_then), ("nki", softmax_now)):
         out, trace = trnlab.run(kernel)(x)
-        print(
-            f"\n{api}: {trace.seconds * 1e6:.1f} us, {trace.totals['instructions']:.0f} instructions"
-        )
+        count = trace.totals["instructions"]
+        print(f"\n{api}: {trace.seconds * 1e6:.1f} us, {count:.0f} instructions")
         course.check(out, want, tolerance=1e-5)  # sums and exp round differently
         course.engines(trace)
-        print(f"  {course.limit(trace)}")
 
 
 if __name__ == "__main__":

@@ -40,12 +40,14 @@ def title(file):
 def farewell():
     with contextlib.suppress(ValueError):
         print(f"\nA timeline is in {TRACE.resolve().relative_to(Path.cwd())}.")
+    here = Path(sys.executable).with_name("trnlab")
+    trnlab = here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else "trnlab"
     print(
         "Open https://ui.perfetto.dev and drop the file on the page: every instruction, what it\n"
         "waited for, and the critical path. It stays on your machine. Then:\n\n"
-        "  trnlab run examples/02_first_kernel.py    the report of any script with kernels\n"
-        "  trnlab isa nc_matmul                      the manual page of an instruction\n"
-        "  trnlab chips trn2                         every number of a chip, with its source"
+        f"  {trnlab} run examples/02_first_kernel.py    the report of any script with kernels\n"
+        f"  {trnlab} isa nc_matmul                      the manual page of an instruction\n"
+        f"  {trnlab} chips trn2                         every number of a chip, with its source"
     )
 
 

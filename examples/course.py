@@ -1,6 +1,7 @@
 """What examples 05 to 12 share: a check against NumPy, bars, and a comparison of two runs."""
 
 import runpy
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,11 @@ def limit(trace):
     return summarise(trace, chip_of(trace))["limit"]["sentence"]
 
 
+def say(label, text):
+    """Prints a sentence beside its label."""
+    print(textwrap.fill(text, 96, initial_indent=f"{label:<8}", subsequent_indent=" " * 8))
+
+
 def table(*rows):
     """Prints (label, trace) pairs: time, and share of the tensor engine's peak as a bar."""
     print(f"\n  {'':<20}     time   share of the tensor engine's peak")
@@ -57,17 +63,19 @@ def table(*rows):
 
 
 def engines(trace):
-    """Prints how busy each engine was, as bars."""
+    """Prints how busy each engine was, as bars, and which one limits the run."""
     for entry in summarise(trace, chip_of(trace))["engines"]:
         print(f"  {entry['lane']:<8}{entry['busy']:7.1%}  {bar(entry['busy'])}")
+    say("limit", limit(trace))
 
 
 def compare(label, trace, before_label, before):
     """Prints two runs, what limited each, and what became of the limit of the first."""
     table((before_label, before), (label, trace))
-    print(f"\nbefore  {limit(before)}")
-    print(f"now     {limit(trace)}")
-    print(f"why     {_why(before, trace)}")
+    print()
+    say("before", limit(before))
+    say("now", limit(trace))
+    say("why", _why(before, trace))
 
 
 def _why(before, trace):
@@ -76,7 +84,7 @@ def _why(before, trace):
     text = f"{engine} was busy {si(was, 's')}, now {si(now, 's')}"
     if now > 0.95 * was:
         idle, less = before.seconds - was, trace.seconds - now
-        text = f"{engine} has the same work, but was idle {si(idle, 's')} and is now {si(less, 's')}"
+        text = f"{engine} has the same work; it was idle {si(idle, 's')}, now {si(less, 's')}"
     transfers = f"{before.totals['dma_transfers']:,.0f} transfers became "
     transfers += f"{trace.totals['dma_transfers']:,.0f}"
     return f"{text}; {transfers}, {si(_hbm(before), 'B')} of HBM traffic {si(_hbm(trace), 'B')}"

@@ -1,14 +1,18 @@
 """The command line: thin verbs, each calling a function that a user can import."""
 
 import json as json_
+import os
 import sys
 import traceback
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
+from sysconfig import get_paths
 from typing import Annotated, Any, Optional
 
 import typer
 
-from trnlab.errors import TrnlabError, UnknownName
+from trnlab.errors import BadArguments, Place, ProgramError, TrnlabError, UnknownName, Violations
 
 app = typer.Typer(
     help="A Trainium system in software: run NKI kernels; values, time, energy and why.",
@@ -145,18 +149,14 @@ def _placed(error: TrnlabError) -> str:
 
 
 OURS = str(Path(__file__).parent) + os.sep
-LIBRARIES = tuple({str(Path(p)) + os.sep for n, p in get_paths().items() if n.endswith("lib")})
+LIBRARIES = tuple({str(Path(p)) + os.sep for n, p in get_paths().items() if n != "data"})
 
 
 def _owner(frame: traceback.FrameSummary) -> str:
     """Whose code a frame is: ours, a library's (Python's own included) or the user's."""
     if frame.filename.startswith((OURS, "<trnlab")):
         return "ours"
-    library = frame.filename.startswith((*LIBRARIES, "<frozen")) or Path(frame.filename) == _SELF
-    return "library" if library else "user"
-
-
-_SELF = Path(sys.argv[0])  # the executable `trnlab`
+    return "library" if frame.filename.startswith(("<", *LIBRARIES)) else "user"
 
 
 def _users_fault(error: BaseException) -> bool:
@@ -173,9 +173,11 @@ def _users_fault(error: BaseException) -> bool:
 
 
 def _user_lines(error: BaseException) -> list[str]:
-    frames = traceback.extract_tb(error.__traceback__)
+    """The user's own traceback: from their first line on, without what lies between in trnlab."""
+    frames = list(traceback.extract_tb(error.__traceback__))
+    while frames and _owner(frames[0]) != "user":
+        del frames[0]
     shown = traceback.format_list([f for f in frames if _owner(f) != "ours"])
-    shown = [text for text in shown if not _is_plumbing(text)]
     return ["the script raised an exception of its own\n", *shown,
             *traceback.format_exception_only(error)]  # fmt: skip
 

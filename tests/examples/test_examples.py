@@ -1,7 +1,7 @@
 """The course: every example runs as a script and under `trnlab run`, and its kernels are right.
 
-Examples compare their own results with NumPy and raise where they differ. Here kernels are also called
-at other sizes, and a wrong result is shown to be noticed.
+Examples compare their own results with NumPy and raise where they differ. Here kernels are also
+called at other sizes, and a wrong result is shown to be noticed.
 """
 
 import json
@@ -20,6 +20,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples"
 FILES = sorted(FOLDER.glob("[0-9][0-9]_*.py"))
+LONG = ("05", "06", "07", "08", "09", "10")  # a second or more
+UNDER_THE_COMMAND = [
+    pytest.param(file, marks=[pytest.mark.slow] if file.name.startswith(LONG) else [], id=file.stem)
+    for file in FILES
+]
 TRNLAB = (sys.executable, "-W", "error", "-c", "from trnlab.cli import main; main()")
 bf16 = ml_dtypes.bfloat16
 
@@ -56,7 +61,7 @@ def test_it_runs_as_a_script(file: Path, tmp_path: Path):
     assert done.stdout.isascii()
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", UNDER_THE_COMMAND)
 def test_it_runs_under_the_command(file: Path, tmp_path: Path):
     done = run(*TRNLAB, "run", file, "--trace", "last.json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from trnlab import formats
-from trnlab.errors import BadArguments
+from trnlab.errors import BadArguments, UnknownName
 
 
 def from_user(value: Any, name: str) -> tuple[np.ndarray, Any]:
@@ -23,14 +23,23 @@ def from_user(value: Any, name: str) -> tuple[np.ndarray, Any]:
             fix=f"convert it first: {name}.astype(np.{narrow})",
         )
     if array.dtype == np.object_ or array.dtype.kind in "USMm":
-        raise BadArguments(f"argument {name} is an array of {array.dtype}, not of numbers")
+        raise _not_numbers(name, array)
     if array.size == 0:
         raise BadArguments(
             f"argument {name} has no elements",
             {"shape": str(list(array.shape))},
             "every dimension is at least 1",
         )
-    return np.ascontiguousarray(array), formats.format_of(array.dtype)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    try:
+        return np.ascontiguousarray(array), formats.format_of(array.dtype)
+    except UnknownName:
+        raise _not_numbers(name, array) from None
+
+
+def _not_numbers(name: str, array: np.ndarray) -> BadArguments:
+    return BadArguments(f"argument {name} is an array of {array.dtype}, not of numbers")
 
 
 def like_user(array: np.ndarray, example: Any) -> Any:

@@ -53,6 +53,7 @@ class Launch:
     shared: list[Any] = field(default_factory=list)  # shared_hbm tensors, in order of declaration
     next_shared: int = 0
     pending: Any = None  # the older API's instruction whose destination is not known yet
+    declared: dict[Any, Any] = field(default_factory=dict)  # addresses by where they were given
 
 
 @dataclass(eq=False)
@@ -271,13 +272,13 @@ def _instances(grid: tuple[Any, ...], api: str) -> tuple[int, list[tuple[int, tu
     if api == "nki" and grid:
         count = int(grid[0])
         return count, [(core, (core,)) for core in range(count)]
-    spread = [(axis, part.cores) for axis, part in enumerate(grid) if getattr(part, "cores", 1) > 1]
-    sizes = [_size(part) for part in grid]
+    spread = [(axis, part) for axis, part in enumerate(grid) if getattr(part, "cores", 1) > 1]
+    sizes = [max(1, _size(part)) for part in grid]  # kernel[0] is one instance
     found = []
     for ids in np.ndindex(*sizes):
-        core = ids[spread[0][0]] % spread[0][1] if spread else 0
+        core = spread[0][1].core(ids[spread[0][0]]) if spread else 0
         found.append((core, tuple(int(i) for i in ids)))
-    return (spread[0][1] if spread else 1), found
+    return (spread[0][1].cores if spread else 1), found
 
 
 class _Arguments:

@@ -1,6 +1,7 @@
 """`nki.language` as it is today: tensors, and a convenience layer over `nki.isa`."""
 
 import sys
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -247,6 +248,6 @@ def is_on_chip(buffer: Space) -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    raise AttributeError(
-        f"nki.language has no '{name}'; trnlab lists what is there with `trnlab isa`"
-    )
+    near = get_close_matches(name, globals(), n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    raise AttributeError(f"nki.language has no '{name}'{hint}")

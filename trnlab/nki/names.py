@@ -10,7 +10,8 @@ import warnings
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from trnlab.errors import TrnlabError
+from trnlab import formats
+from trnlab.errors import NotModelled, TrnlabError
 
 
 def activate(*, shadow: bool = False) -> None:
@@ -48,58 +49,119 @@ def _module(name: str, source: Any = None, **extra: Any) -> ModuleType:
     return module
 
 
+def _empty(name: str, needs: str) -> ModuleType:
+    """A module that gives any name, but nothing that can be called."""
+
+    def __getattr__(item: str) -> Any:
+        if item.startswith("__"):
+            raise AttributeError(f"module {name!r} has no attribute {item!r}")
+        return _not_modelled(f"{name}.{item}", needs)
+
+    return _module(name, None, __getattr__=__getattr__)
+
+
+def _not_modelled(name: str, needs: str) -> Any:
+    def call(*_: Any, **__: Any) -> Any:
+        raise NotModelled(name, needs)
+
+    return type(name.rpartition(".")[2], (), {"__new__": call, "__doc__": f"Needs {needs}."})
+
+
 def _modules() -> dict[str, ModuleType]:
-    return _current() | _older()
+    found = {module.__name__: module for module in (*_current(), *_older())}
+    for name, module in found.items():
+        parent, _, item = name.rpartition(".")
+        if parent in found:
+            setattr(found[parent], item, module)
+    return found
 
 
-def _current() -> dict[str, ModuleType]:
+def _current() -> list[ModuleType]:
     from trnlab.nki import entry, isa, language
 
-    nl, nisa = _module("nki.language", language), _module("nki.isa", isa)
     typing = _module("nki.typing")
     typing.tensor = typing.mutable_tensor = _annotation()  # type: ignore[attr-defined]
-    compiler = _module("nki.compiler")
     simulator = _module(
         "nki.simulator",
         simulate_kernel=lambda func, args=(), kwargs=None, _lnc=1: entry.simulate(
             entry.jit(func)[_lnc]
         )(*args, **(kwargs or {})),
     )
-    top = _module(
-        "nki", entry, language=nl, isa=nisa, typing=typing, compiler=compiler, simulator=simulator,
-        tensor=language.NkiTensor,
-    )  # fmt: skip
-    constants = _module("nki.isa.constants", nisa.constants)
-    return {m.__name__: m for m in (top, nl, nisa, typing, compiler, simulator, constants)}
+    return [
+        _module("nki", entry, tensor=language.NkiTensor),
+        _module("nki.language", language),
+        _module("nki.language.constants", sizeinbytes=formats.itemsize),
+        _module("nki.isa", isa),
+        _module("nki.isa.constants", isa.constants),
+        typing,
+        _module("nki.compiler"),
+        simulator,
+    ]
 
 
-def _older() -> dict[str, ModuleType]:
-    from trnlab.nki.legacy import entry, isa, language, placing
+def _older() -> list[ModuleType]:
+    from trnlab.nki.legacy import entry, isa, language
 
     root = "neuronxcc.nki"
-    nl, nisa = _module(f"{root}.language", language), _module(f"{root}.isa", isa)
-    typing = _module(f"{root}.typing", tensor=entry.tensor, mutable_tensor=entry.mutable_tensor)
-    compiler = _module(
-        f"{root}.compiler",
-        sbuf=SimpleNamespace(
-            alloc=placing.sbuf_alloc, mod_alloc=placing.sbuf_mod_alloc, auto_alloc=lambda: None
+    scalar = _not_modelled(f"{root}.typing.scalar", "kernel arguments that are read at run time")
+    return [
+        _module("neuronxcc"),
+        _module(root, entry),
+        _module(f"{root}.language", language),
+        _module(f"{root}.language.constants", language.constants),
+        _empty(f"{root}.language.iterators", "instances of a grid that run at the same time"),
+        _module(f"{root}.isa", isa),
+        _module(f"{root}.isa.constants", isa.constants),
+        _module(f"{root}.isa.neuron_isa", isa),
+        _module(
+            f"{root}.typing",
+            tensor=entry.tensor,
+            mutable_tensor=entry.mutable_tensor,
+            mutable=entry.mutable,
+            scalar=scalar,
         ),
-        psum=SimpleNamespace(
-            alloc=placing.psum_alloc, mod_alloc=placing.psum_mod_alloc, auto_alloc=lambda: None
-        ),
-        no_reorder=entry.no_reorder,
-        skip_middle_end_transformations=entry.passes_through,
-        enable_stack_allocator=entry.passes_through,
-        force_auto_alloc=entry.passes_through,
-        allocation_scope=entry.no_reorder,
-        multi_buffer=entry.no_reorder,
+        *_compiler(root),
+        _empty(f"{root}.nccl", "collectives between chips"),
+        _empty(f"{root}.nccl.collectives", "collectives between chips"),
+        _module(f"{root}._private"),
+        _empty(f"{root}._private.private_api", "instructions that the vendor does not publish"),
+        _empty(f"{root}._private_kernels", "kernels that the vendor does not publish"),
+        _empty(f"{root}._private_kernels.qkv", "kernels that the vendor does not publish"),
+        _empty(f"{root}._private_kernels.RoPE", "kernels that the vendor does not publish"),
+        _module("neuronxcc.starfish"),
+        _module("neuronxcc.starfish.support"),
+        _module("neuronxcc.starfish.support.dtype", language, static_cast=language.static_cast),
+        _module("neuronxcc.starfish.support.util", allclose=entry.allclose),
+    ]
+
+
+def _compiler(root: str) -> list[ModuleType]:
+    from trnlab.isa.tile import PSUM, SBUF
+    from trnlab.nki.legacy import entry, placing
+
+    inside = f"{root}.compiler.backends"
+    needs = "the internals of the vendor's compiler"
+    sbuf = SimpleNamespace(
+        alloc=placing.sbuf_alloc,
+        mod_alloc=placing.sbuf_mod_alloc,
+        auto_alloc=placing.auto_alloc(SBUF),
     )
-    top = _module(
-        root, entry, language=nl, isa=nisa, typing=typing, compiler=compiler, tensor=entry.tensor
+    psum = SimpleNamespace(
+        alloc=placing.psum_alloc,
+        mod_alloc=placing.psum_mod_alloc,
+        auto_alloc=placing.auto_alloc(PSUM),
     )
-    package = _module("neuronxcc", nki=top)
-    constants = _module(f"{root}.isa.constants", nisa.constants)
-    return {m.__name__: m for m in (package, top, nl, nisa, typing, compiler, constants)}
+    directives = dict.fromkeys(
+        ("skip_middle_end_transformations", "enable_stack_allocator", "force_auto_alloc"),
+        entry.passes_through,
+    ) | dict.fromkeys(("no_reorder", "allocation_scope", "multi_buffer"), entry.no_reorder)
+    return [
+        _module(f"{root}.compiler", sbuf=sbuf, psum=psum, **directives),
+        _module(inside),
+        _module(f"{inside}.neuron"),
+        _empty(f"{inside}.neuron.tensor", needs),
+        _empty(f"{inside}.neuron.indexing", needs),
+    ]
 
 
 def _annotation() -> Any:

@@ -178,7 +178,7 @@ class NkiTensor(Tile):
     def permute(self, dims: Any, *more: int) -> "NkiTensor":
         """The dimensions in another order; the partition dimension stays first on chip."""
         order = tuple(dims) if isinstance(dims, (tuple, list)) else (dims, *more)
-        if sorted(d % self.ndim for d in order) != list(range(self.ndim)):
+        if sorted(d + self.ndim if d < 0 else d for d in order) != list(range(self.ndim)):
             limit = f"each of {self.ndim} dimensions once"
             raise self._refused(f"cannot permute by {order}", limit)
         return self.elements_at(
@@ -265,7 +265,7 @@ class NkiTensor(Tile):
         shape = (*self.shape[:-1], scale(self.shape[-1]))
         strides = (*(scale(s) for s in outer), last)
         new_layout = layout(self.space, new, shape, strides, scale(self.layout.pitch))
-        return NkiTensor(self.buffer, new_layout, scale(self.offset))
+        return type(self)(self.buffer, new_layout, scale(self.offset))
 
     reinterpret_cast = view
 

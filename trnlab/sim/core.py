@@ -18,7 +18,7 @@ from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile
 from trnlab.machine.chip import Chip
 from trnlab.sim.capacity import needs
 from trnlab.sim.cost import Cost, cost
-from trnlab.sim.execute import ACCUMULATING, Entry, Executor, is_plain_load
+from trnlab.sim.execute import ACCUMULATING, Entry, Executor, is_plain_copy, is_plain_load
 from trnlab.sim.program import BufferFacts, Program
 
 PACKAGE = str(Path(__file__).parents[1])
@@ -159,6 +159,7 @@ class Run:
             tuple(_pick(n, names) for n in reads),
             tuple(not model.keeps_bits and n not in model.raw for n in reads),
             tuple(n not in model.partial and n not in model.writes for n in reads),
+            is_plain_copy(model) and not broken,
             is_plain_load(model),
             isinstance(model, ACCUMULATING),
             type(model) is NcMatmul and not broken and model.perf_mode is None,

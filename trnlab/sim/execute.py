@@ -11,6 +11,7 @@ from trnlab.errors import UninitialisedRead
 from trnlab.isa.dma import DmaCopy, Transfer
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
+from trnlab.isa.move import TensorCopy
 from trnlab.isa.mx import NcMatmulMx
 from trnlab.isa.tile import Tile
 from trnlab.sim import memory
@@ -34,6 +35,7 @@ class Entry:
     reads: tuple[tuple[int, int], ...]  # operands that `value` takes
     widen: tuple[bool, ...]
     whole: tuple[bool, ...]  # whether all of a read operand must have been written
+    copies: bool  # a plain copy, which may be made of a sum that is not computed yet
     loads: bool  # a transfer to on-chip memory that changes nothing
     accumulates: bool
     grouped: bool  # a plain matmul, which may be computed together with others
@@ -56,6 +58,10 @@ class Executor:
     def compute(self, entry: Entry, operands: tuple[Any, ...], mask: np.ndarray | None) -> None:
         """Computes one instruction and stores what it writes, where ``mask`` says if given."""
         tiles = [operands[p] if i < 0 else operands[p][i] for p, i in entry.reads]
+        if entry.copies and mask is None and self.groups.waiting:
+            late = self.groups.store if isinstance(entry.model, DmaCopy) else self.groups.copy
+            if late(operands[0], tiles[0]):
+                return
         holes = self._holes(entry, tiles, mask)
         if entry.accumulates and entry.model.accumulate and self.strict_reads:  # type: ignore[attr-defined]
             self._check_start(operands[0])
@@ -83,7 +89,7 @@ class Executor:
 
     def _check_start(self, dst: Tile) -> None:
         """``accumulate=True`` needs something to add to."""
-        if dst.buffer not in self.groups.waiting and dst.buffer.written is False:
+        if dst.buffer.index not in self.groups.waiting and dst.buffer.written is False:
             self._tell(dst, "is added to before anything is written to it")
 
     def _shown(self, dst: Tile, src: Tile) -> bool:
@@ -114,7 +120,7 @@ class Executor:
         """Bytes about to be read that nobody wrote: reported, or returned to be carried along."""
         found = []
         for tile, whole in zip(tiles, entry.whole, strict=True):
-            if self.groups.waiting and not entry.grouped:
+            if self.groups.waiting:
                 self.groups.flush_for(tile.buffer)
             if tile.buffer.written is True or memory.is_written(tile):
                 continue
@@ -181,6 +187,13 @@ class Executor:
         if not memory.is_written(tile):
             memory.reveal(tile)
         return memory.array(tile)
+
+
+def is_plain_copy(model: Instruction) -> bool:
+    """Whether an instruction copies a tile to SBUF, or bit for bit to HBM, and nothing else."""
+    if isinstance(model, DmaCopy):
+        return model.keeps_bits and not model.dst.layout.on_chip
+    return type(model) is TensorCopy
 
 
 def is_plain_load(model: Instruction) -> bool:

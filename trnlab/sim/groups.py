@@ -1,128 +1,156 @@
 """Matmuls that nobody has read yet.
 
-An accumulation group may be computed late, and neighbours in it as one, as long as nobody sees the
-sum before: that is a matter of speed, never of result. A group is the list of matmuls that add up
-in one PSUM tile. It is computed when anything else touches that tile's tensor, or overwrites a
-tensor that one of its inputs lives in.
+An accumulation group may be computed late, and together with its neighbours, as long as nobody
+sees the difference: that is a matter of speed, never of result. A group is the list of matmuls that
+add up in one PSUM tile, with the copies that were made of the sum since. It is computed when
+anything else touches one of these tensors, or overwrites one that its inputs live in.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from weakref import ReferenceType, ref
 
 import numpy as np
 
 from trnlab import formats
-from trnlab.isa.tile import Buffer, Tile
+from trnlab.isa.tile import HBM_SPACES, Buffer, Layout, Tile
 from trnlab.sim import memory
+from trnlab.sim.rows import Rows, join_below, join_beside, rows_of
 
-WAITING_BYTES = 64 * 2**20  # of inputs; more only costs memory, it does not get faster
+WAITING = 64  # groups; more only cost memory, they do not get faster
+WAITING_BYTES = 64 * 2**20  # of inputs
 
 
 @dataclass(eq=False)
-class Rows:
-    """The rows of a matmul operand in memory."""
+class Spot:
+    """A tile that does not keep its tensor alive."""
 
-    raw: np.ndarray
-    start: int
-    strides: tuple[int, ...]
-    shape: tuple[int, int]
-    dtype: Any
+    buffer: ReferenceType[Buffer]
+    layout: Layout
+    offset: int
 
-    def followed_by(self, below: "Rows") -> bool:
-        """Whether other rows lie directly behind these."""
-        return (
-            self.raw is below.raw
-            and self.strides == below.strides
-            and self.shape[1] == below.shape[1]
-            and below.start == self.start + self.shape[0] * self.strides[0]
-        )
+    @classmethod
+    def of(cls, tile: Tile) -> "Spot":
+        return cls(ref(tile.buffer), tile.layout, tile.offset)
 
-    def with_more(self, below: "Rows") -> "Rows":
-        """These rows and those behind them."""
-        height = self.shape[0] + below.shape[0]
-        return Rows(self.raw, self.start, self.strides, (height, self.shape[1]), self.dtype)
+    def tile(self) -> Tile | None:
+        """The tile, if its tensor still exists."""
+        buffer = self.buffer()
+        return None if buffer is None else Tile(buffer, self.layout, self.offset)
 
-    def wide(self) -> np.ndarray:
-        """The numbers in fp32."""
-        kind = formats.storage(self.dtype)
-        array = np.ndarray(self.shape, kind, self.raw, self.start, self.strides)
-        return array if kind == np.float32 else formats.widen(array, self.dtype)
+    def is_at(self, tile: Tile) -> bool:
+        """Whether a tile is this one."""
+        return self.offset == tile.offset and self.layout is tile.layout
 
 
 @dataclass(eq=False)
 class Group:
-    """Matmuls that add up in one PSUM tile, and whether they add to what is there."""
+    """Matmuls that add up in one PSUM tile, and the copies that were made of the sum."""
 
-    dst: Tile
-    adds: bool
-    pairs: list[tuple["Rows", "Rows"]] = field(default_factory=list)
+    dst: Spot
+    base: Tile | None  # what the sum starts from, if not from nothing
+    pairs: list[tuple[Rows, Rows]] = field(default_factory=list)
+    copies: list[Spot] = field(default_factory=list)
+    stores: list[Tile] = field(default_factory=list)  # in HBM, which outlives the tiles
 
 
 @dataclass(eq=False)
 class Groups:
-    """The groups that wait: at most one a PSUM tensor."""
+    """The groups that wait, by the number of the PSUM tensor that they write: at most one each.
 
-    waiting: dict[Buffer, Group] = field(default_factory=dict)
-    inputs: dict[Buffer, dict[Buffer, None]] = field(default_factory=dict)
+    ``shown`` and ``inputs`` say which groups a tensor has a copy of, and which take it as input.
+    """
+
+    waiting: dict[int, Group] = field(default_factory=dict)
+    shown: dict[int, dict[int, Tile | None]] = field(default_factory=dict)
+    inputs: dict[int, dict[int, None]] = field(default_factory=dict)
     held: int = 0
 
     def add(self, dst: Tile, stationary: Tile, moving: Tile, accumulate: bool | None) -> None:
         """Takes over a matmul, to be computed when somebody asks."""
-        for tile in (stationary, moving):
-            if tile.buffer in self.waiting:
-                self._compute(tile.buffer)
-        group = self.waiting.get(dst.buffer)
-        same = group and group.dst.offset == dst.offset and group.dst.layout is dst.layout
-        if group and (not same or accumulate is False):
-            if same:  # overwritten before anybody saw it
-                self._forget(dst.buffer)
-            else:
-                self.flush_for(dst.buffer)
+        number = dst.buffer.index
+        group = self.waiting.get(number)
+        if group and (accumulate is False or group.copies or not group.dst.is_at(dst)):
+            self.flush_for(dst.buffer)
             group = None
         if group is None:
-            group = self.waiting[dst.buffer] = Group(dst, adds_to(dst, accumulate))
-        group.pairs.append((_rows(stationary), _rows(moving)))
+            if len(self.waiting) >= WAITING or self.held > WAITING_BYTES:
+                self.flush()
+            group = self.waiting[number] = Group(
+                Spot.of(dst), dst if adds_to(dst, accumulate) else None
+            )
+        group.pairs.append((rows_of(stationary), rows_of(moving)))
         for tile in (stationary, moving):
-            readers = self.inputs.get(tile.buffer)
+            readers = self.inputs.get(tile.buffer.index)
             if readers is None:
-                self.inputs[tile.buffer] = {dst.buffer: None}
+                self.inputs[tile.buffer.index] = {number: None}
                 self.held += tile.buffer.nbytes
             else:
-                readers[dst.buffer] = None
-        if self.held > WAITING_BYTES:
-            self.flush()
+                readers[number] = None
+
+    def copy(self, dst: Tile, src: Tile) -> bool:
+        """Takes over copying a sum to a new SBUF tensor; False when it must be done now."""
+        group = self.waiting.get(src.buffer.index)
+        fresh = dst.buffer.data is None and dst.buffer.borrowed is None
+        if group is None or not group.dst.is_at(src) or dst.buffer.index in self.shown:
+            return False
+        if not fresh or dst.shape != src.shape or not memory.covers_all(dst):
+            return False
+        group.copies.append(Spot.of(dst))
+        self.shown[dst.buffer.index] = {src.buffer.index: None}
+        return True
+
+    def store(self, dst: Tile, src: Tile) -> bool:
+        """Takes over storing such a copy to HBM; False when it must be done now."""
+        numbers = self.shown.get(src.buffer.index)
+        if numbers is None or dst.space not in HBM_SPACES or not memory.covers_all(src):
+            return False
+        if dst.shape != src.shape or dst.buffer.index in self.inputs:
+            return False
+        number = next(iter(numbers))
+        held = self.shown.setdefault(dst.buffer.index, {})
+        if any(tile is None or not _apart(tile, dst) for tile in held.values()):
+            self.flush_for(dst.buffer)
+            return False
+        self.waiting[number].stores.append(dst)
+        held[number] = dst
+        return True
 
     def flush_for(self, buffer: Buffer, *, writing: bool = False) -> None:
-        """Computes the group that writes this tensor and, before a write, those that read it."""
-        if buffer in self.waiting:
-            self._compute(buffer)
-        if writing and buffer in self.inputs:
-            for psum in list(self.inputs.pop(buffer)):
-                if psum in self.waiting:
-                    self._compute(psum)
+        """Computes the groups that a tensor shows and, before it changes, those that read it."""
+        number = buffer.index
+        wanted = dict.fromkeys(self.shown.get(number, ()))
+        if number in self.waiting:
+            wanted[number] = None
+        if writing:
+            wanted |= dict.fromkeys(n for n in self.inputs.get(number, ()) if n in self.waiting)
+        if wanted:
+            self._compute(list(wanted))
 
     def flush(self) -> None:
         """Computes everything that waits."""
-        for buffer in list(self.waiting):
-            self._compute(buffer)
-        self.inputs.clear()
-        self.held = 0
+        self._compute(list(self.waiting))
 
-    def _forget(self, buffer: Buffer) -> None:
-        del self.waiting[buffer]
+    def _compute(self, numbers: list[int]) -> None:
+        groups = [self.waiting.pop(number) for number in numbers]
+        self._forget(numbers)
+        alive = [g for g in groups if g.stores or any(s.tile() for s in (g.dst, *g.copies))]
+        with np.errstate(all="ignore"):
+            for cluster in _clusters([(g, join_below(g.pairs)) for g in alive]):
+                _compute_together(cluster)
+
+    def _forget(self, numbers: list[int]) -> None:
         if not self.waiting:
+            self.shown.clear()
             self.inputs.clear()
             self.held = 0
-
-    def _compute(self, buffer: Buffer) -> None:
-        group = self.waiting[buffer]
-        self._forget(buffer)
-        total = _product(_merged(group.pairs))
-        dst = group.dst
-        if group.adds:
-            total += memory.known(dst).reshape(total.shape)
-        memory.write(dst, formats.narrow(total, dst.dtype))
-        dst.buffer.summed = True
+            return
+        gone = set(numbers)
+        for shown in list(self.shown):
+            left = {n: t for n, t in self.shown[shown].items() if n not in gone}
+            if left:
+                self.shown[shown] = left
+            else:
+                del self.shown[shown]
 
 
 def adds_to(dst: Tile, accumulate: bool | None) -> bool:
@@ -132,25 +160,51 @@ def adds_to(dst: Tile, accumulate: bool | None) -> bool:
     return accumulate and dst.buffer.written is not False
 
 
-def _rows(tile: Tile) -> Rows:
-    here = tile.layout
-    if len(here.shape) == 2:
-        return Rows(*memory.locate(tile), here.shape, here.dtype)  # type: ignore[arg-type]
-    flat = np.ascontiguousarray(memory.array(tile).reshape(here.partitions, -1))
-    raw = flat.reshape(-1).view(np.uint8)
-    return Rows(raw, 0, flat.strides, flat.shape, here.dtype)  # type: ignore[arg-type]
+def _apart(a: Tile, b: Tile) -> bool:
+    """Whether two tiles of one shape in one tensor surely have no element in common."""
+    if a.layout is not b.layout or a.offset == b.offset:
+        return False
+    rows, columns, step = a.layout.extent
+    if step != 1 or rows * columns != a.size:
+        return False
+    row, column = divmod(abs(a.offset - b.offset), a.layout.pitch)
+    return row % rows == 0 and (column % columns == 0) and (row > 0 or column >= columns)
 
 
-def _merged(pairs: list[tuple[Rows, Rows]]) -> list[tuple[Rows, Rows]]:
-    """Pairs whose rows follow each other in memory become one pair of more rows."""
-    merged = [pairs[0]]
-    for left, right in pairs[1:]:
-        above, beside = merged[-1]
-        if above.followed_by(left) and beside.followed_by(right):
-            merged[-1] = (above.with_more(left), beside.with_more(right))
+Ready = tuple[Group, list[tuple[Rows, Rows]]]
+
+
+def _clusters(ready: list[Ready]) -> list[list[Ready]]:
+    """Neighbouring groups whose stationaries lie side by side and meet the same moving data."""
+    clusters: list[list[Ready]] = []
+    for group in ready:
+        if clusters and _continues(clusters[-1], group[1]):
+            clusters[-1].append(group)
         else:
-            merged.append((left, right))
-    return merged
+            clusters.append([group])
+    return clusters
+
+
+def _continues(cluster: list[Ready], pairs: list[tuple[Rows, Rows]]) -> bool:
+    last = cluster[-1][1]
+    if len(last) != len(pairs) or len(pairs) != 1:
+        return False
+    (left, right), (next_left, next_right) = last[0], pairs[0]
+    return right.same_as(next_right) and left.beside(next_left)
+
+
+def _compute_together(cluster: list[Ready]) -> None:
+    if len(cluster) == 1:
+        group, pairs = cluster[0]
+        _finish(group, _product(pairs))
+        return
+    lefts = [pairs[0][0] for _, pairs in cluster]
+    wide = _product([(join_beside(lefts), cluster[0][1][0][1])])
+    start = 0
+    for (group, _), left in zip(cluster, lefts, strict=True):
+        stop = start + left.shape[1]
+        _finish(group, wide[start:stop])
+        start = stop
 
 
 def _product(pairs: list[tuple[Rows, Rows]]) -> np.ndarray:
@@ -160,3 +214,18 @@ def _product(pairs: list[tuple[Rows, Rows]]) -> np.ndarray:
     for left, right in pairs[1:]:
         total += np.matmul(left.wide().T, right.wide(), out=part)
     return total
+
+
+def _finish(group: Group, total: np.ndarray) -> None:
+    """Writes a sum to its tile and to the copies of it whose tensors still exist."""
+    if group.base is not None:
+        total = total + memory.known(group.base).reshape(total.shape)
+    held = formats.narrow(total, group.dst.layout.dtype)
+    dst = group.dst.tile()
+    if dst is not None:
+        memory.write(dst, held)
+        dst.buffer.summed = True
+    values = formats.widen(held, group.dst.layout.dtype)
+    for tile in [*(s.tile() for s in group.copies), *group.stores]:
+        if tile is not None:
+            memory.write(tile, formats.narrow(values, tile.dtype)[...])  # a view is never adopted

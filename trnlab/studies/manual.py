@@ -39,10 +39,10 @@ def page(name: str) -> str:
         raise UnknownName("instruction", name, ISA)
     kind = ISA[name]
     lines = [signature(kind), "", inspect.getdoc(kind) or "", ""]
-    lines += [f"engine  {' or '.join(kind.engines)}", f"chips   {chips_with(kind)}"]
+    lines += [f"engine    {' or '.join(kind.engines)}", f"chips     {chips_with(kind)}"]
     for part, title in (("passes", "passes"), ("elements", "elements"), ("overhead", "overhead")):
         method = getattr(kind, part)
         note = inspect.getdoc(method) if part in vars(kind) else None
         if note:
-            lines.append(f"{title:<8}{note.splitlines()[0]}")
+            lines.append(f"{title:<10}{note.splitlines()[0]}")
     return "\n".join(lines)

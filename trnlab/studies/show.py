@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trnlab.errors import BadArguments, MissingExtra
+from trnlab.errors import BadArguments, MissingExtra, UnknownName
 from trnlab.nki.jit import Result
-from trnlab.report.perfetto import save
+from trnlab.report.perfetto import WRITERS, save
 from trnlab.report.summary import summarise
 from trnlab.report.text import render
 from trnlab.studies.legality import legality
@@ -33,24 +33,45 @@ def show(results: list[Result], *, as_json: bool = False, trace_path: str = "") 
         _print(console, result, paths.get(id(result)))
 
 
+def check_trace_path(trace_path: str, *, timed: bool) -> None:
+    """Raises before a run what saving its timeline would raise after it."""
+    if not trace_path:
+        return
+    if not timed:
+        raise BadArguments("there is no timeline to write", fix="run without --no-time")
+    path = Path(trace_path)
+    if path.suffix not in WRITERS:
+        raise UnknownName("trace format", path.suffix or path.name, WRITERS)
+    if path.is_dir() or not path.parent.is_dir():
+        wrong = "it is a folder" if path.is_dir() else f"there is no folder '{path.parent}'"
+        raise BadArguments(f"cannot save '{path.name}': {wrong}")
+
+
 def save_trace(results: list[Result], trace_path: str) -> dict[int, str]:
     """Saves the timeline of the last timed call; its path, by the id of the result."""
     timed = [r for r in results if r.trace is not None]
     if not timed:
-        if trace_path:
-            raise BadArguments("there is no timeline to write", fix="run without --no-time")
         return {}
     last = timed[-1]
     assert last.trace is not None
-    if trace_path:
-        return {id(last): str(save(last.trace, Path(trace_path)))}
+    try:
+        path = save(last.trace, Path(trace_path)) if trace_path else _save_in_folder(last)
+    except OSError as error:
+        if trace_path:
+            raise BadArguments(f"cannot save '{trace_path}': {error.strerror}") from None
+        sys.stderr.write(f"the timeline was not saved in {FOLDER}: {error.strerror}\n")
+        return {}
+    return {id(last): str(path)}
+
+
+def _save_in_folder(result: Result) -> Path:
+    assert result.trace is not None
     folder = Path(FOLDER)
     folder.mkdir(exist_ok=True)
     try:
-        path = save(last.trace, folder / f"{last.kernel}.pftrace")
+        return save(result.trace, folder / f"{result.kernel}.pftrace")
     except MissingExtra:
-        path = save(last.trace, folder / f"{last.kernel}.json")
-    return {id(last): str(path)}
+        return save(result.trace, folder / f"{result.kernel}.json")
 
 
 def _record(result: Result, paths: dict[int, str]) -> dict[str, Any]:

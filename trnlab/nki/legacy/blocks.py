@@ -9,6 +9,7 @@ from trnlab import formats
 from trnlab.errors import BadArguments
 from trnlab.isa.tile import Space, whole
 from trnlab.nki.jit import running
+from trnlab.nki.legacy.declared import once
 from trnlab.nki.legacy.index import Index
 from trnlab.nki.legacy.placing import Placement
 from trnlab.nki.legacy.tensor import OldTensor, without_ellipsis
@@ -45,6 +46,10 @@ class Blocks:
         from trnlab.nki.legacy.pending import assign
 
         assign(self[key], value)
+
+    def view(self, dtype: Any) -> "Blocks":
+        """The same bytes read as another dtype."""
+        return Blocks(_each(self.tiles, lambda tile: tile.view(dtype)))
 
     def assert_shape(self, shape: Any) -> "Blocks":
         """Raises BadArguments unless the tensor has this shape."""
@@ -88,12 +93,20 @@ def blocked(
     kind, shape, run = formats.format_of(dtype), sizes[block:], running()
     row = prod(shape[1:]) * kind.itemsize
     tiles = np.empty(sizes[:block], object)
+    places = once(lambda: _places(sizes[:block], shape[0], row, placed)) if placed else {}
     for index in np.ndindex(*sizes[:block]):
-        address = placed.where(index, shape[0], row) if placed else None
+        address = places.get(index)
         label = f"{name}{list(index)}" if name and block else name
         buffer = run.buffer(space, kind, shape, label, address)
         tiles[index] = whole(buffer, OldTensor)
     return Blocks(tiles) if block else tiles[()]
+
+
+def _places(
+    counts: tuple[int, ...], rows: int, size: int, placed: Placement
+) -> dict[tuple[int, ...], Any]:
+    """Where the kernel puts each logical tile."""
+    return {index: placed.where(index, rows, size) for index in np.ndindex(*counts)}
 
 
 def each_tile(tensor: Any) -> list[OldTensor]:

@@ -1,7 +1,7 @@
 """`neuronxcc.nki`: decorators and runners of the older API."""
 
 import json
-from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -113,6 +113,9 @@ class mutable_tensor(_Annotation):
     """A tensor that the kernel may write."""
 
 
+mutable = mutable_tensor
+
+
 def passes_through(function: Any = None, **_: Any) -> Any:
     """A compiler directive without a meaning for the simulated core."""
     return function if function is not None else lambda inner: inner
@@ -120,14 +123,13 @@ def passes_through(function: Any = None, **_: Any) -> Any:
 
 def no_reorder(*_: Any, **__: Any) -> Any:
     """Asks the compiler to keep program order, which is what is simulated anyway."""
-    from contextlib import nullcontext
-
     return nullcontext()
 
 
-def as_array(value: Any) -> np.ndarray:
-    """A host array."""
-    return np.asarray(value)
+def allclose(one: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, **_: Any) -> bool:
+    """Whether two arrays of the host agree, in fp64."""
+    return bool(np.allclose(_wide(one), _wide(other), rtol=rtol, atol=atol))
 
 
-Wrapper = Callable[..., Any]
+def _wide(value: Any) -> np.ndarray:
+    return np.asarray(value).astype(np.float64)

@@ -253,6 +253,14 @@ class Mask:
         return True if all(low >= 0 for low, _ in bounds) else None
 
     @property
+    def is_equality(self) -> bool:
+        """Whether this is what ``==`` makes: a term and its opposite."""
+        if len(self.terms) != 2:
+            return False
+        both = self.terms[0] + self.terms[1]
+        return both.constant == 0
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The broadcast shape of the conditions."""
         return np.broadcast_shapes(*(t.sizes for t in self.terms))

@@ -1,6 +1,7 @@
 """`neuronxcc.nki.isa`: the same instructions, each returning the tile that it makes."""
 
 import enum
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,10 @@ from trnlab.isa.matmul import NcMatmul, NcTranspose
 from trnlab.isa.move import Memset, NcStreamShuffle, TensorCopy
 from trnlab.isa.ops import op_of
 from trnlab.isa.random import Dropout
-from trnlab.isa.reduce import TensorPartitionReduce, TensorReduce, TensorScalarReduce
+from trnlab.isa.reduce import TensorPartitionReduce, TensorScalarReduce
 from trnlab.isa.scan import TensorScalarCumulative, TensorTensorScan
 from trnlab.isa.search import NcFindIndex8, NcMatchReplace8, SequenceBounds
-from trnlab.isa.select import (
-    FP32_MIN,
-    AffineSelect,
-    Iota,
-    RangeSelect,
-    SelectReduce,
-    TensorCopyPredicated,
-)
+from trnlab.isa.select import FP32_MIN, TensorCopyPredicated
 from trnlab.isa.statistics import BnAggr, BnStats, Max8
 from trnlab.isa.tile import PSUM, Tile
 from trnlab.nki.isa import (
@@ -44,11 +38,11 @@ from trnlab.nki.isa import (
     vector_engine,
 )
 from trnlab.nki.jit import running
-from trnlab.nki.legacy.index import Index, Mask
 from trnlab.nki.legacy.indirect import Indirect
 from trnlab.nki.legacy.issuing import emit, on_sbuf, transposed_in
-from trnlab.nki.legacy.math import together
+from trnlab.nki.legacy.math import reduction, together
 from trnlab.nki.legacy.pending import result, settle
+from trnlab.nki.legacy.selecting import affine_select, iota, range_select, select_reduce
 
 
 class dge_mode(enum.Enum):
@@ -179,14 +173,7 @@ def tensor_reduce(
     keepdims: bool = False, **_: Any,
 ) -> Any:  # fmt: skip
     """The elements of data along free axes, combined with op."""
-    axes = {a % data.ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,))}
-    shape = [1 if a in axes else n for a, n in enumerate(data.shape)]
-    if not keepdims:
-        shape = [n for a, n in enumerate(data.shape) if a not in axes]
-    shape = shape if len(shape) > 1 else [*shape, 1]
-    return result(
-        TensorReduce, shape, dtype or data.dtype, op, data, tuple(sorted(axes)), negate, mask=mask
-    )
+    return reduction(op, data, axis, dtype, mask, keepdims, negate)
 
 
 def tensor_partition_reduce(
@@ -240,84 +227,6 @@ def reciprocal(data: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> A
 def dropout(data: Any, prob: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
     """data with elements replaced by 0 with a probability."""
     return result(Dropout, data.shape, dtype or data.dtype, data, prob, mask=mask)
-
-
-def iota(expr: Index, dtype: Any, *, mask: Any = None, **_: Any) -> Any:
-    """The values of an index expression, as a tile."""
-    pattern, multiplier = _pattern(expr, expr.sizes)
-    return result(Iota, expr.sizes, dtype, pattern, expr.offset, multiplier, mask=mask)
-
-
-def affine_select(
-    pred: Any, on_true_tile: Any, on_false_value: Any, *, mask: Any = None, dtype: Any = None,
-    **_: Any,
-) -> Any:  # fmt: skip
-    """on_true_tile where the predicate holds, on_false_value elsewhere."""
-    if not isinstance(pred, Mask):  # its value is known
-        pred = Mask((Index(0 if pred else -1, (1,), (0,)),))
-    fitted = pred.fitted(on_true_tile.shape)
-    equal = len(pred.terms) == 2 and pred.is_equality
-    if fitted is None or (len(pred.terms) > 1 and not equal):
-        raise BadArguments(
-            "affine_select takes one comparison over the dimensions of its tile",
-            {"pred": f"{len(pred.terms)} comparisons over {pred.shape}",
-             "on_true_tile": on_true_tile.describe()},
-            fix="use nl.where, or one affine_select a comparison",
-            place=running().here(),
-            see="nki.isa.affine_select",
-        )  # fmt: skip
-    term = fitted.terms[0]
-    pattern, multiplier = _pattern(term, on_true_tile.shape)
-    return result(
-        AffineSelect, on_true_tile.shape, dtype or on_true_tile.dtype, pattern, multiplier,
-        on_true_tile, float(on_false_value), "equal" if equal else "greater_equal", term.offset,
-        mask=mask,
-    )  # fmt: skip
-
-
-def _pattern(index: Index, shape: tuple[int, ...]) -> tuple[tuple[tuple[int, int], ...], int]:
-    """Steps of the free dimensions, and of the partition dimension."""
-    if len(shape) < 2:
-        raise BadArguments(
-            "an index expression of one dimension is no tile",
-            fix="add a dimension: nl.arange(n)[None, :]",
-            place=running().here(),
-        )
-    steps = index.padded(len(shape)).steps
-    return tuple(zip(steps[1:], shape[1:], strict=True)), steps[0]
-
-
-def range_select(
-    *, on_true_tile: Any, comp_op0: Any, comp_op1: Any, bound0: Any, bound1: Any,
-    reduce_cmd: Any = reduce_cmd.idle, reduce_res: Any = None, reduce_op: Any = np.amax,
-    range_start: int = 0, on_false_value: float = FP32_MIN, mask: Any = None, dtype: Any = None,
-    **_: Any,
-) -> Any:  # fmt: skip
-    """on_true_tile where its column is within both bounds, the lowest fp32 number elsewhere."""
-    kind = dtype or on_true_tile.dtype
-    return result(
-        RangeSelect, on_true_tile.shape, kind, on_true_tile, comp_op0, comp_op1, bound0, bound1,
-        _started(reduce_cmd, reduce_res), reduce_res, reduce_op, int(range_start), on_false_value,
-        mask=mask,
-    )  # fmt: skip
-
-
-def select_reduce(
-    *, dst: Any, predicate: Any, on_true: Any, on_false: Any, reduce_res: Any = None,
-    reduce_cmd: Any = reduce_cmd.idle, reduce_op: Any = np.amax, reverse_pred: bool = False,
-    mask: Any = None, **_: Any,
-) -> None:  # fmt: skip
-    """dst = on_true where predicate is not 0, else on_false; on request the largest of each row."""
-    settle()
-    emit(
-        SelectReduce, dst, predicate, on_true, on_false, reduce_res,
-        _started(reduce_cmd, reduce_res), reduce_op, reverse_pred, mask=mask,
-    )  # fmt: skip
-
-
-def _started(cmd: Any, reduce_res: Any) -> Any:
-    """A result that is asked for without a command is that of this instruction alone."""
-    return reduce_cmd.reset_reduce if cmd is reduce_cmd.idle and reduce_res is not None else cmd
 
 
 def bn_stats(data: Any, *, mask: Any = None, dtype: Any = None, **_: Any) -> Any:
@@ -413,6 +322,14 @@ def dma_transpose(
     shape = tuple(src.shape[a] for a in order)
     return result(DmaTranspose, shape, dtype or src.dtype, src, order, mask=mask)
 
+
+constants = SimpleNamespace(
+    engine=engine,
+    reduce_cmd=reduce_cmd,
+    dge_mode=dge_mode,
+    oob_mode=oob_mode,
+    nc_version=nc_version,
+)
 
 NOT_YET = {
     "tensor_copy_dynamic_src": "dynamic addresses in SBUF and PSUM",

@@ -26,6 +26,10 @@ VECTOR_TRANSPOSE = 32  # rows and columns that the vector engine transposes
 def emit(kind: type[Instruction], *operands: Any, mask: Any = None) -> None:
     """Issues an instruction on the part of its tiles that the mask leaves."""
     known = masking.settled(mask)
+    if kind is NcMatmul:
+        operands = masking.masked_inputs(operands) or ()
+        if not operands:
+            return
     found = masking.cut(kind, operands, known) if isinstance(known, Mask) else (operands, None)
     if known is False or found is None:
         return

@@ -3,7 +3,8 @@
 import builtins
 import sys
 from collections.abc import Iterator
-from math import prod
+from types import FrameType
+import math
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from trnlab.nki.language import (
 )
 from trnlab.nki.legacy.blocks import blocked, each_tile
 from trnlab.nki.legacy.composite import *  # noqa: F403
+from trnlab.nki.legacy.declared import unrolled
 from trnlab.nki.legacy.grid import nc, spmd_dim
 from trnlab.nki.legacy.index import arange, mgrid
 from trnlab.nki.legacy.indirect import Indirect
@@ -70,8 +72,9 @@ class LoopIndex(int):
     first: bool
 
 
-def _loop(*args: Any) -> Iterator[int]:
-    for number, value in enumerate(range(*(int(a) for a in args))):
+def _loop(*args: Any, frame: FrameType | None = None) -> Iterator[int]:
+    values = range(*(int(a) for a in args))
+    for number, value in enumerate(values if frame is None else unrolled(values, frame)):
         settle()
         index = LoopIndex(value)
         index.first = number == 0
@@ -90,7 +93,7 @@ def sequential_range(*args: Any, **_: Any) -> Iterator[int]:
 
 def static_range(*args: Any, **_: Any) -> Iterator[int]:
     """A loop that is unrolled."""
-    return _loop(*args)
+    return _loop(*args, frame=sys._getframe(1))
 
 
 def ndarray(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: Any) -> Any:
@@ -217,9 +220,9 @@ def num_programs(axes: Any = None) -> int:
     """How many instances the launch grid has, along some or all of its axes."""
     grid = launch().grid
     if axes is None:
-        return prod(grid)
+        return math.prod(grid)
     chosen = axes if isinstance(axes, (tuple, list)) else (axes,)
-    return prod(grid[a] for a in chosen if a < len(grid))
+    return math.prod(grid[a] for a in chosen if a < len(grid))
 
 
 def program_ndim() -> int:
@@ -247,6 +250,14 @@ class fp32:
 
     min = float(np.finfo(np.float32).min)
     max = float(np.finfo(np.float32).max)
+
+
+class constants:
+    """Small helpers of the host side."""
+
+    sbuf_min_align = 1
+    psum_min_align = 4
+    sizeinbytes = staticmethod(formats.itemsize)
 
 
 NOT_YET = {

@@ -53,6 +53,34 @@ def cut(kind: type[Instruction], operands: tuple[Any, ...], mask: Mask) -> Cut |
     return parts, chosen
 
 
+def masked_inputs(operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """A matmul's operands cut to the masks of its inputs, ``x[i <= 64]``; None if nothing is left."""
+    dst, left, right, *rest = operands
+    if left.only is None and right.only is None:
+        return operands
+    (rows, columns), (more_rows, moving) = _input_box(left), _input_box(right)
+    shared = (max(rows[0], more_rows[0]), min(rows[1], more_rows[1]))
+    result = [columns, moving]
+    if any(high <= low for low, high in (shared, *result)):
+        return None
+    return (
+        dst.cut([result[0], result[1]]), left.cut([shared, columns]), right.cut([shared, moving]),
+        *rest,
+    )  # fmt: skip
+
+
+def _input_box(tile: OldTensor) -> Ranges:
+    if tile.only is None:
+        return [(0, n) for n in tile.shape]
+    fitted = tile.only.fitted(tile.shape)
+    ranges, rest = fitted.box(tile.shape) if fitted is not None else ([], ())
+    if len(ranges) != 2 or rest:
+        raise BadArguments(
+            f"a mask over {tile.only.shape} does not cut {tile.describe()}", place=running().here()
+        )
+    return ranges
+
+
 def _guide(
     kind: type[Instruction], operands: tuple[Any, ...], mask: Mask
 ) -> tuple[OldTensor, Mask]:

@@ -11,6 +11,7 @@ from trnlab.isa.activation import Activate
 from trnlab.isa.elementwise import Reciprocal, TensorScalar, TensorTensor
 from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.move import Memset, TensorCopy
+from trnlab.isa.ops import op_of
 from trnlab.isa.reduce import TensorReduce
 from trnlab.isa.tile import PSUM, SBUF, Tile
 from trnlab.nki.jit import running
@@ -151,7 +152,7 @@ def unary(name: str, x: Any, dtype: Any = None, mask: Any = None) -> OldTensor:
 
 
 def reduction(
-    name: str, x: Any, axis: Any, dtype: Any = None, mask: Any = None, keepdims: bool = False,
+    name: Any, x: Any, axis: Any, dtype: Any = None, mask: Any = None, keepdims: bool = False,
     negate: bool = False,
 ) -> OldTensor:  # fmt: skip
     """A reduction over free axes, wherever they stand."""
@@ -159,7 +160,7 @@ def reduction(
     axes = sorted({a % x.ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,))})
     if 0 in axes:
         raise BadArguments(
-            f"nl.{name} over the partition dimension",
+            f"a reduction with {op_of(name)} over the partition dimension",
             {"tile": x.describe()},
             "free dimensions only",
             running().here(),

@@ -39,15 +39,17 @@ class OldTensor(NkiTensor):
     """A tensor in HBM, a tile on chip, or a view of one.
 
     ``axes`` holds the index expressions behind a view that may leave its tensor, and the sizes they
-    must stay below, until a mask says which part of it is meant.
+    must stay below, until a mask says which part of it is meant. ``only`` is the mask of an
+    operand of a matmul.
     """
 
-    __slots__ = ("axes",)
+    __slots__ = ("axes", "only")
     __array_ufunc__ = None  # NumPy's numbers leave arithmetic to this class
 
     def __init__(self, buffer: Buffer, layout: Layout, offset: int = 0) -> None:
         super().__init__(buffer, layout, offset)
         self.axes: tuple[tuple[Index, ...], tuple[int, ...]] | None = None
+        self.only: Mask | None = None
 
     def __getitem__(self, key: Any) -> Any:
         parts = without_ellipsis(key if isinstance(key, tuple) else (key,), self.ndim)
@@ -72,7 +74,7 @@ class OldTensor(NkiTensor):
             spans, self.strides, self.shape, keep, strict=True
         ):
             offset += start * stride
-            inside = inside and 0 <= start and start + (count - 1) * step < size
+            inside = inside and start >= 0 and start + (count - 1) * step < size
             if kept:
                 shape.append(count)
                 strides.append(stride * step)
@@ -143,14 +145,10 @@ class OldTensor(NkiTensor):
         return self._view(shape, strides, offset, pending)
 
     def _operand(self, mask: Mask) -> "OldTensor":
-        """``tile[mask]``, as `matmul` takes its operands: the part that the mask leaves."""
-        fitted = mask.fitted(self.shape)
-        ranges, rest = fitted.box(self.shape) if fitted else ([], ())
-        if not ranges or rest or any(high <= low for low, high in ranges):
-            raise BadArguments(
-                f"a mask over {mask.shape} does not cut {self.describe()}", place=running().here()
-            )
-        return self.cut(ranges)
+        """``tile[mask]``, as `matmul` takes its operands: only what the mask leaves counts."""
+        view = self._view(self.shape, self.strides, self.offset, self.axes)
+        view.only = mask if self.only is None else self.only & mask
+        return view
 
     def _view(self, shape: Any, strides: Any, offset: int, axes: Any = None) -> "OldTensor":
         here = self.layout

@@ -1,0 +1,186 @@
+"""Import names on request: there after `activate`, and never in front of an installed package.
+
+Each test has an interpreter of its own, because what is imported there must not stay here.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import trnlab
+
+ROOT = Path(trnlab.__file__).parents[1]
+
+
+def run(code: str, tmp_path: Path, *paths: Path) -> str:
+    """What an interpreter prints that runs code in an empty folder."""
+    lines = ["import sys", f"sys.path[:0] = {[str(p) for p in (*paths, ROOT)]!r}", code]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(lines)],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return done.stdout + done.stderr.strip().rpartition("\n")[2]
+
+
+NAMES = [
+    "import nki",
+    "import nki.isa as nisa",
+    "import nki.language as nl",
+    "import nki.typing as nt",
+    "from nki.isa import nc_matmul, tensor_copy, constants",
+    "from nki.isa.constants import dge_mode, oob_mode",
+    "from nki.language import float32, bfloat16, sbuf, psum, shared_hbm, tile_size",
+    "from nki import jit, simulate",
+    "from nki.simulator import simulate_kernel",
+    "import neuronxcc",
+    "import neuronxcc.nki as nki",
+    "import neuronxcc.nki.isa as nisa",
+    "import neuronxcc.nki.language as nl",
+    "import neuronxcc.nki.typing as nt",
+    "import neuronxcc.nki.compiler as ncc",
+    "from neuronxcc import nki",
+    "from neuronxcc.nki import jit, benchmark, baremetal, profile, simulate_kernel, trace",
+    "from neuronxcc.nki.language import par_dim, mgrid, arange, affine_range, load, store",
+    "from neuronxcc.nki.isa import nc_matmul, activation, tensor_reduce",
+    "from neuronxcc.nki.typing import tensor, mutable_tensor",
+]
+
+
+def test_every_name_that_clients_import(tmp_path):
+    code = ["import trnlab", "trnlab.activate()", *NAMES, "print('fine')"]
+    assert run("\n".join(code), tmp_path) == "fine\n"
+
+
+def test_nothing_is_there_before_it_is_asked_for(tmp_path):
+    code = "import trnlab, trnlab.nki.language\ntry:\n    import nki\nexcept ImportError as e:\n    print(e)"
+    assert run(code, tmp_path) == "No module named 'nki'\n"
+
+
+def test_asking_twice_is_fine(tmp_path):
+    code = "import trnlab\ntrnlab.activate()\nimport nki\ntrnlab.activate()\nimport nki\nprint('fine')"
+    assert run(code, tmp_path) == "fine\n"
+
+
+def test_submodules_are_attributes_too(tmp_path):
+    code = """
+import trnlab
+trnlab.activate()
+import nki, neuronxcc.nki
+print(nki.language.float32, repr(nki.isa.engine.vector), nki.isa.constants.dge_mode.swdge.name)
+print(neuronxcc.nki.language.float32, neuronxcc.nki.isa.nc_matmul.__name__)
+"""
+    out = run(code, tmp_path)
+    assert out.splitlines()[0] == "float32 nisa.engine.vector swdge"
+    assert out.splitlines()[1] == "float32 nc_matmul"
+
+
+def test_what_is_missing_is_an_attribute_error(tmp_path):
+    code = """
+import trnlab
+trnlab.activate()
+import nki.language as nl
+print(hasattr(nl, "no_such_function"))
+nl.multiplyy
+"""
+    out = run(code, tmp_path)
+    assert out.startswith("False\nAttributeError:")
+    assert "did you mean 'multiply'?" in out
+
+
+@pytest.mark.parametrize("top", ["nki", "neuronxcc"])
+def test_an_installed_package_is_not_hidden(tmp_path, top):
+    vendor = tmp_path / "site"
+    (vendor / top).mkdir(parents=True)
+    (vendor / top / "__init__.py").write_text("MAKER = 'vendor'\n")
+    code = f"import trnlab\ntry:\n    trnlab.activate()\nexcept trnlab.TrnlabError as e:\n    print(e)\nimport {top}\nprint({top}.MAKER)"
+    out = run(code, tmp_path, vendor)
+    assert f"a package called '{top}' is installed here" in out
+    assert out.endswith("vendor\n")
+
+
+@pytest.mark.parametrize("top", ["nki", "neuronxcc"])
+def test_an_imported_package_is_not_replaced(tmp_path, top):
+    vendor = tmp_path / "site"
+    (vendor / top).mkdir(parents=True)
+    (vendor / top / "__init__.py").write_text("MAKER = 'vendor'\n")
+    code = f"import {top}\nimport trnlab\ntry:\n    trnlab.activate()\nexcept trnlab.TrnlabError:\n    print({top}.MAKER)"
+    assert run(code, tmp_path, vendor) == "vendor\n"
+
+
+def test_a_refusal_puts_no_name_anywhere(tmp_path):
+    vendor = tmp_path / "site"
+    (vendor / "neuronxcc").mkdir(parents=True)
+    (vendor / "neuronxcc" / "__init__.py").write_text("")
+    code = "import trnlab\ntry:\n    trnlab.activate()\nexcept trnlab.TrnlabError:\n    print('nki' in sys.modules)"
+    assert run(code, tmp_path, vendor) == "False\n"
+
+
+def test_standing_in_for_an_installed_package_is_said(tmp_path):
+    vendor = tmp_path / "site"
+    (vendor / "nki").mkdir(parents=True)
+    (vendor / "nki" / "__init__.py").write_text("MAKER = 'vendor'\n")
+    code = """
+import warnings, trnlab
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    trnlab.activate(shadow=True)
+import nki
+print([str(w.message) for w in said], hasattr(nki, "MAKER"))
+"""
+    expected = "[\"trnlab stands in for the installed package 'nki'\"] False\n"
+    assert run(code, tmp_path, vendor) == expected
+
+
+def test_a_folder_that_happens_to_be_called_nki_is_no_package(tmp_path):
+    """Python prefers any package to a plain folder, and so does this."""
+    (tmp_path / "nki").mkdir()
+    (tmp_path / "nki" / "notes.txt").write_text("kernels of ours\n")
+    code = """
+sys.path.insert(0, '')
+import trnlab
+trnlab.activate()
+import nki
+print(nki.jit.__name__)
+"""
+    assert run(code, tmp_path) == "jit\n"
+
+
+def test_kernels_of_both_generations_run_under_their_names(tmp_path):
+    code = """
+import trnlab
+trnlab.activate()
+import numpy as np
+import nki, nki.language as nl, nki.isa as nisa
+import neuronxcc.nki as old, neuronxcc.nki.language as old_nl
+
+@nki.jit
+def new_double(a):
+    t = nl.ndarray(a.shape, a.dtype)
+    nisa.dma_copy(t, a)
+    nisa.tensor_scalar(t, t, nl.multiply, 2.0)
+    out = nl.ndarray(a.shape, a.dtype, buffer=nl.shared_hbm)
+    nisa.dma_copy(out, t)
+    return out
+
+@old.jit
+def old_double(a):
+    out = old_nl.ndarray(a.shape, dtype=a.dtype, buffer=old_nl.shared_hbm)
+    t = old_nl.load(a)
+    old_nl.store(out, value=old_nl.multiply(t, 2.0))
+    return out
+
+a = np.ones((4, 4), np.float32)
+print(new_double(a).sum(), old_double(a).sum(), trnlab.last_trace().meta["api"])
+"""
+    assert run(code, tmp_path) == "32.0 32.0 neuronxcc.nki\n"
+
+
+def test_importing_is_quick_and_loads_no_extra(tmp_path):
+    code = """
+import trnlab
+trnlab.activate()
+print(sorted({"rich", "typer", "torch", "jax", "numba", "perfetto"} & set(sys.modules)))
+"""
+    assert run(code, tmp_path) == "[]\n"
