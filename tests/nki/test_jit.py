@@ -516,9 +516,9 @@ def test_results_can_be_listened_to():
 
 def test_the_chip_is_chosen_by_argument_then_environment_then_default(monkeypatch):
     monkeypatch.delenv("NEURON_PLATFORM_TARGET_OVERRIDE", raising=False)
-    assert simulate(double, A, chip=None)[1].meta["chip"] == "trn2"
+    assert trnlab.run(double)(A)[1].meta["chip"] == "trn2"
     monkeypatch.setenv("NEURON_PLATFORM_TARGET_OVERRIDE", "gen4")
-    assert simulate(double, A, chip=None)[1].meta["chip"] == "trn3"
+    assert trnlab.run(double)(A)[1].meta["chip"] == "trn3"
     assert simulate(double, A, chip="trn1")[1].meta["chip"] == "trn1"
 
 

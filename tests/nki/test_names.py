@@ -54,12 +54,20 @@ def test_every_name_that_clients_import(tmp_path):
 
 
 def test_nothing_is_there_before_it_is_asked_for(tmp_path):
-    code = "import trnlab, trnlab.nki.language\ntry:\n    import nki\nexcept ImportError as e:\n    print(e)"
+    code = """
+import trnlab.nki.language
+try:
+    import nki
+except ImportError as error:
+    print(error)
+"""
     assert run(code, tmp_path) == "No module named 'nki'\n"
 
 
 def test_asking_twice_is_fine(tmp_path):
-    code = "import trnlab\ntrnlab.activate()\nimport nki\ntrnlab.activate()\nimport nki\nprint('fine')"
+    code = (
+        "import trnlab\ntrnlab.activate()\nimport nki\ntrnlab.activate()\nimport nki\nprint('fine')"
+    )
     assert run(code, tmp_path) == "fine\n"
 
 
@@ -89,38 +97,46 @@ nl.multiplyy
     assert "did you mean 'multiply'?" in out
 
 
+ASK = """
+import trnlab
+try:
+    trnlab.activate()
+except trnlab.TrnlabError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def vendor(tmp_path):
+    """Makes a folder with an installed package of that name."""
+
+    def install(top):
+        (tmp_path / "site" / top).mkdir(parents=True)
+        (tmp_path / "site" / top / "__init__.py").write_text("MAKER = 'vendor'\n")
+        return tmp_path / "site"
+
+    return install
+
+
 @pytest.mark.parametrize("top", ["nki", "neuronxcc"])
-def test_an_installed_package_is_not_hidden(tmp_path, top):
-    vendor = tmp_path / "site"
-    (vendor / top).mkdir(parents=True)
-    (vendor / top / "__init__.py").write_text("MAKER = 'vendor'\n")
-    code = f"import trnlab\ntry:\n    trnlab.activate()\nexcept trnlab.TrnlabError as e:\n    print(e)\nimport {top}\nprint({top}.MAKER)"
-    out = run(code, tmp_path, vendor)
+def test_an_installed_package_is_not_hidden(tmp_path, vendor, top):
+    out = run(f"{ASK}\nimport {top}\nprint({top}.MAKER)", tmp_path, vendor(top))
     assert f"a package called '{top}' is installed here" in out
     assert out.endswith("vendor\n")
 
 
 @pytest.mark.parametrize("top", ["nki", "neuronxcc"])
-def test_an_imported_package_is_not_replaced(tmp_path, top):
-    vendor = tmp_path / "site"
-    (vendor / top).mkdir(parents=True)
-    (vendor / top / "__init__.py").write_text("MAKER = 'vendor'\n")
-    code = f"import {top}\nimport trnlab\ntry:\n    trnlab.activate()\nexcept trnlab.TrnlabError:\n    print({top}.MAKER)"
-    assert run(code, tmp_path, vendor) == "vendor\n"
+def test_an_imported_package_is_not_replaced(tmp_path, vendor, top):
+    out = run(f"import {top}\n{ASK}\nprint({top}.MAKER)", tmp_path, vendor(top))
+    assert out.endswith("vendor\n")
 
 
-def test_a_refusal_puts_no_name_anywhere(tmp_path):
-    vendor = tmp_path / "site"
-    (vendor / "neuronxcc").mkdir(parents=True)
-    (vendor / "neuronxcc" / "__init__.py").write_text("")
-    code = "import trnlab\ntry:\n    trnlab.activate()\nexcept trnlab.TrnlabError:\n    print('nki' in sys.modules)"
-    assert run(code, tmp_path, vendor) == "False\n"
+def test_a_refusal_puts_no_name_anywhere(tmp_path, vendor):
+    out = run(f"{ASK}\nprint('nki' in sys.modules)", tmp_path, vendor("neuronxcc"))
+    assert out.endswith("False\n")
 
 
-def test_standing_in_for_an_installed_package_is_said(tmp_path):
-    vendor = tmp_path / "site"
-    (vendor / "nki").mkdir(parents=True)
-    (vendor / "nki" / "__init__.py").write_text("MAKER = 'vendor'\n")
+def test_standing_in_for_an_installed_package_is_said(tmp_path, vendor):
     code = """
 import warnings, trnlab
 with warnings.catch_warnings(record=True) as said:
@@ -130,7 +146,7 @@ import nki
 print([str(w.message) for w in said], hasattr(nki, "MAKER"))
 """
     expected = "[\"trnlab stands in for the installed package 'nki'\"] False\n"
-    assert run(code, tmp_path, vendor) == expected
+    assert run(code, tmp_path, vendor("nki")) == expected
 
 
 def test_a_folder_that_happens_to_be_called_nki_is_no_package(tmp_path):

@@ -270,7 +270,9 @@ def test_only_dimensions_of_size_one_are_squeezed():
     assert "has size 4" in refused(lambda t: t.squeeze_dim(1), 3, 4).what
 
 
-@pytest.mark.parametrize(("dim", "new"), [(0, (2, 3)), (1, (4, 2)), (1, (-1, 4)), (0, (3, -1, 1)), (-1, (2, 4))])
+@pytest.mark.parametrize(
+    ("dim", "new"), [(0, (2, 3)), (1, (4, 2)), (1, (-1, 4)), (0, (3, -1, 1)), (-1, (2, 4))]
+)
 def test_one_dimension_is_split(dim, new):
     shape = (6, 8)
     axis = dim % 2
@@ -284,7 +286,9 @@ def test_splitting_keeps_the_size():
     assert "cannot split" in refused(lambda t: t.reshape_dim(0, (-1, 0)), 6, 8).what
 
 
-@pytest.mark.parametrize(("start", "end", "shape"), [(0, 1, (6, 4)), (1, -1, (2, 12)), (-3, 2, (24,))])
+@pytest.mark.parametrize(
+    ("start", "end", "shape"), [(0, 1, (6, 4)), (1, -1, (2, 12)), (-3, 2, (24,))]
+)
 def test_dimensions_are_joined(start, end, shape):
     expected = numbers(2, 3, 4).reshape(shape)
     assert same(seen(lambda t: t.flatten_dims(start, end), 2, 3, 4)[1], expected)

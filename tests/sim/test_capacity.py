@@ -23,7 +23,9 @@ def together(sizes, space=nl.sbuf, **placed):
     def kernel(a):
         tiles = []
         for number, columns in enumerate(sizes):
-            one = nl.ndarray((128, columns), nl.float32, buffer=space, name=f"tile{number}", **placed)
+            one = nl.ndarray(
+                (128, columns), nl.float32, buffer=space, name=f"tile{number}", **placed
+            )
             nisa.memset(one, 0.0)
             tiles.append(one)
         result = nl.ndarray((128, 1), nl.bfloat16)

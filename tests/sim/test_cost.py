@@ -96,7 +96,10 @@ def test_a_strided_copy_of_16_bits_is_half_as_fast():
 @pytest.mark.parametrize("name", ["trn1", "trn2"])
 def test_two_inputs(name, one, other, dtype, expected):
     def kernel():
-        first, second = tile(128, 512, dtype=dtype, buffer=one), tile(128, 512, dtype=dtype, buffer=other)
+        first, second = (
+            tile(128, 512, dtype=dtype, buffer=one),
+            tile(128, 512, dtype=dtype, buffer=other),
+        )
         nisa.tensor_tensor(tile(128, 512, dtype=dtype), first, second, nl.add)
 
     assert cycles(kernel, name) == expected

@@ -234,7 +234,7 @@ def test_an_input_that_nobody_wrote_is_a_violation_where_it_is_used():
     found = run_once(kernel, (LEFT, RIGHT), {}, strict=False).violations
     assert isinstance(found[0], UninitialisedRead)
     assert found[0].what.startswith("empty ")
-    assert found[0].place.file == __file__
+    assert str(found[0].place).startswith(f"{__file__}:")
 
 
 def test_a_partly_written_sum_is_a_violation_when_all_of_it_is_read():
@@ -339,7 +339,8 @@ def test_time_does_not_depend_on_how_sums_are_computed():
         st.one_of(
             st.tuples(
                 st.just("matmul"), st.integers(0, 1), st.integers(0, 3), st.integers(0, 3),
-                st.sampled_from([None, None, False]), st.tuples(st.integers(0, 3), st.integers(1, 4)),
+                st.sampled_from([None, None, False]),
+                st.tuples(st.integers(0, 3), st.integers(1, 4)),
             ),
             st.tuples(st.just("overwrite"), st.integers(0, 3), st.integers(0, 3)),
             st.tuples(st.just("look"), st.integers(0, 1)),

@@ -1,9 +1,10 @@
 """When things happen, worked out by hand on the toy chip: all times are nanoseconds.
 
-Engines do an element a nanosecond and show results 100 later; who waits for another engine loses 10.
+Engines do an element a nanosecond and show results 100 later; waiting for another engine costs 10.
 """
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -221,7 +222,7 @@ def test_each_core_has_its_own_table():
 def matmuls(count, columns=512):
     def kernel(a):
         left, right = tile(128), tile(columns)
-        for i in range(count):
+        for _ in range(count):
             nisa.nc_matmul(tile(columns, buffer=nl.psum), left, right)
 
     return kernel
@@ -499,9 +500,9 @@ def test_a_launch_on_two_cores_of_the_current_api_uses_two_cores():
 
 def steps(columns=24):
     """Random instructions on three tiles: an engine, what it writes, what it reads."""
-    part = st.tuples(
-        st.integers(0, 2), st.integers(0, columns - 1), st.integers(1, columns)
-    ).map(lambda p: (p[0], p[1], min(columns, p[1] + p[2])))
+    part = st.tuples(st.integers(0, 2), st.integers(0, columns - 1), st.integers(1, columns)).map(
+        lambda p: (p[0], p[1], min(columns, p[1] + p[2]))
+    )
     return st.lists(
         st.tuples(st.sampled_from(["vector", "scalar", "gpsimd", "dma"]), part, part), max_size=14
     )
@@ -520,7 +521,10 @@ def test_no_schedule_breaks_a_dependency(program):
         tiles = [tile(24) for _ in range(3)]
         for engine, (to, start, stop), (source, first, _) in program:
             width = min(stop - start, 24 - first)
-            target, origin = tiles[to][:, start : start + width], tiles[source][:, first : first + width]
+            target, origin = (
+                tiles[to][:, start : start + width],
+                tiles[source][:, first : first + width],
+            )
             if engine == "dma":
                 nisa.dma_copy(target, origin)
             else:
@@ -544,7 +548,7 @@ def test_no_schedule_breaks_a_dependency(program):
                 assert row.start >= before.busy_until + hop
     for lane in {row.lane for row in rows if not row.lane.startswith("dma/")}:
         mine = [row for row in rows if row.lane == lane]
-        for before, row in zip(mine, mine[1:], strict=False):
+        for before, row in pairwise(mine):
             assert row.start >= before.busy_until
 
 

@@ -355,7 +355,9 @@ def _parameter_names(function: Callable[..., Any]) -> list[str]:
 
 
 def _is_array(value: Any) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, Tile)
+    if isinstance(value, (Tile, np.generic)):  # NumPy's scalars are numbers
+        return False
+    return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
 def _tensor_class(api: str) -> type[Tile]:

@@ -116,7 +116,11 @@ def constant_tensor(constant: Any, dtype: Any = None) -> Any:
     values = np.asarray(constant)
     kind = formats.format_of(dtype if dtype is not None else values.dtype)
     made = make(values.shape, kind, Space.hbm, "constant")
-    stored = formats.narrow(values.astype(np.float32), kind)
+    if values.dtype.kind in "iu" and formats.is_integer(kind):  # fp32 would lose bits
+        limits = np.iinfo(formats.storage(kind))
+        stored = np.clip(values.astype(np.int64), limits.min, limits.max).astype(limits.dtype)
+    else:
+        stored = formats.narrow(values.astype(np.float32), kind)
     memory.write(made, np.ascontiguousarray(stored))
     return made
 

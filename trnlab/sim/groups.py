@@ -106,6 +106,8 @@ class Groups:
             return False
         if dst.shape != src.shape or dst.buffer.index in self.inputs:
             return False
+        if src.dtype != src.buffer.dtype:  # reads the copy's bytes as something else
+            return False
         number = next(iter(numbers))
         held = self.shown.setdefault(dst.buffer.index, {})
         if any(tile is None or not _apart(tile, dst) for tile in held.values()):

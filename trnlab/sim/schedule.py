@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from trnlab.machine.chip import Core
 from trnlab.sim.cost import Cost
+from trnlab.sim.pipe import Pipe
 from trnlab.sim.program import Program
 from trnlab.sim.regions import Regions, number_regions
 from trnlab.sim.rooms import Rooms
@@ -38,8 +39,8 @@ class Engines:
         queues = len(QUEUES) * self.cores
         self.free_at = [0.0] * queues
         self.last_row = [-1] * queues
-        self.moving_until = [[0.0] * self.core.dma.engines for _ in range(self.cores)]
-        self.moving_row = [-1] * self.cores
+        self.pipes = [Pipe() for _ in range(self.cores)]
+        self.triggers: list[dict[int, float]] = [{} for _ in range(self.cores)]
         self.tables: list[str | None] = [None] * self.cores
         self.warm_since = [0.0] * self.cores
 
@@ -105,27 +106,16 @@ class Engines:
         if triggered >= start:
             start, why, by = triggered, QUEUE, row
         start += cost.latency
-        free = self._engines_free(number, cost.engines)
-        if free > start:
-            start, why, by = free, ENGINE, self.moving_row[number]
+        share = cost.engines / self.core.dma.engines
+        triggers = self.triggers[number]
+        triggers[lane] = triggered
+        soonest = min(triggers.values()) + cost.latency
+        begin, before = self.pipes[number].place(start, cost.moving, share, row + 1, soonest)
+        if begin > start:
+            start, why, by = begin, ENGINE, before
         done = start + cost.moving
-        self._occupy(number, cost.engines, done)
-        moving_lane = len(self.free_at) + lane
-        self.moving_row[number] = row + 1
-        rows.append((moving_lane, index, place, start, done, done, why, by))
+        rows.append((len(self.free_at) + lane, index, place, start, done, done, why, by))
         return done, done, row + 1
-
-    def _engines_free(self, number: int, count: int) -> float:
-        """When so many DMA engines are free; the ones that are free first are taken."""
-        engines = self.moving_until[number]
-        if count == len(engines):
-            return max(engines)
-        engines.sort()
-        return engines[count - 1]
-
-    def _occupy(self, number: int, count: int, until: float) -> None:
-        engines = self.moving_until[number]
-        engines[:count] = [until] * count
 
 
 class Scheduler:

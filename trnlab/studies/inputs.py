@@ -9,7 +9,7 @@ import numpy as np
 from trnlab import formats
 from trnlab.errors import BadArguments
 
-ARRAY = re.compile(r"^(?P<dtype>\w+)\[(?P<shape>[\d\s,]+)\]$")
+ARRAY = re.compile(r"^(?P<dtype>\w+)\[(?P<shape>\s*\d+\s*(,\s*\d+\s*)*,?\s*)\]$")
 
 
 def make_inputs(texts: list[str], seed: int = 0) -> tuple[list[Any], dict[str, Any]]:
@@ -33,7 +33,7 @@ def _make(text: str, generator: np.random.Generator) -> Any:
     array = ARRAY.match(text)
     if array is None:
         return _literal(text)
-    shape = tuple(int(n) for n in array["shape"].replace(" ", "").strip(",").split(","))
+    shape = tuple(int(n) for n in array["shape"].strip(" ,").split(","))
     dtype = formats.format_of(array["dtype"])
     if min(shape) < 1:
         raise BadArguments(f"--in '{text}' has no elements", limit="every dimension is at least 1")

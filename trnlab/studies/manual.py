@@ -8,18 +8,17 @@ from trnlab.isa.instruction import ISA, Instruction
 from trnlab.machine.catalogue import CHIPS
 from trnlab.nki import isa as _families  # noqa: F401 - registers every instruction
 from trnlab.nki.issue import signature
+from trnlab.report.terminal import table
 
 
 def index() -> Any:
     """A table of all instructions."""
-    from rich.table import Table
-
-    table = Table(title=f"{len(ISA)} instructions", box=None, title_justify="left")
-    for column in ("instruction", "engine", "chips", "what it does"):
-        table.add_column(column, no_wrap=column != "what it does")
-    for name, kind in sorted(ISA.items()):
-        table.add_row(name, "/".join(kind.engines), chips_with(kind), first_sentence(kind))
-    return table
+    rows = [
+        (name, "/".join(kind.engines), chips_with(kind), first_sentence(kind))
+        for name, kind in sorted(ISA.items())
+    ]
+    header = ("instruction", "engine", "chips", "what it does")
+    return table(f"{len(ISA)} instructions", header, rows)
 
 
 def chips_with(kind: type[Instruction]) -> str:

@@ -68,6 +68,7 @@ def collecting(**changes: Any) -> Any:
     from trnlab.nki.names import activate
 
     found: list[Result] = []
+    jit.chip_in_use(changes.get("chip"))  # an unknown chip is said before anything runs
     activate(shadow=changes.pop("shadow", False))
     before = jit.configure(**changes)
     jit.listen(found.append)

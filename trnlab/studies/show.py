@@ -9,6 +9,7 @@ from trnlab.errors import BadArguments, MissingExtra, UnknownName
 from trnlab.nki.jit import Result
 from trnlab.report.perfetto import WRITERS, save
 from trnlab.report.summary import summarise
+from trnlab.report.terminal import console
 from trnlab.report.text import render
 from trnlab.studies.legality import legality
 
@@ -23,14 +24,12 @@ def show(results: list[Result], *, as_json: bool = False, trace_path: str = "") 
         reports = [_record(r, paths) for r in results]
         sys.stdout.write(json.dumps(reports if len(reports) > 1 else reports[0], indent=2) + "\n")
         return
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    screen = console()
     for number, result in enumerate(results[:-FULL_REPORTS], 1):
         time = f"{result.trace.seconds * 1e6:,.2f} us" if result.trace else "not timed"
-        console.print(f"call {number}  {result.kernel}  {time}", highlight=False)
+        screen.print(f"call {number}  {result.kernel}  {time}")
     for result in results[-FULL_REPORTS:]:
-        _print(console, result, paths.get(id(result)))
+        _print(screen, result, paths.get(id(result)))
 
 
 def check_trace_path(trace_path: str, *, timed: bool) -> None:
@@ -75,10 +74,12 @@ def _save_in_folder(result: Result) -> Path:
 
 
 def _record(result: Result, paths: dict[int, str]) -> dict[str, Any]:
-    told: dict[str, Any] = summarise(result.trace, result.chip) if result.trace else {
+    told: dict[str, Any] = {
         "kernel": result.kernel, "chip": result.chip.key, "api": result.api,
         "instructions": result.instructions, "notes": list(result.notes),
     }  # fmt: skip
+    if result.trace:
+        told |= summarise(result.trace, result.chip)
     told["legality"] = [
         {"chip": chip, "legal": legal, "reason": reason} for chip, legal, reason in legality(result)
     ]
@@ -87,11 +88,11 @@ def _record(result: Result, paths: dict[int, str]) -> dict[str, Any]:
     return told
 
 
-def _print(console: Any, result: Result, path: str | None) -> None:
+def _print(screen: Any, result: Result, path: str | None) -> None:
     for violation in result.violations:
-        console.print(f"warning: {violation}\n", style="yellow", highlight=False, markup=False)
+        screen.print(f"warning: {violation}\n", style="yellow", markup=False)
     if result.trace is None:
         count = f"{result.instructions:,} instructions"
-        console.print(f"{result.kernel} on {result.chip.name}: {count}, not timed")
+        screen.print(f"{result.kernel} on {result.chip.name}: {count}, not timed")
         return
-    console.print(render(summarise(result.trace, result.chip), legality(result), path))
+    screen.print(render(summarise(result.trace, result.chip), legality(result), path))

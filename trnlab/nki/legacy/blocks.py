@@ -1,5 +1,6 @@
 """Tensors with block dimensions: the ones before ``par_dim`` number logical tiles."""
 
+from collections.abc import Iterator
 from math import prod
 from typing import Any
 
@@ -56,6 +57,9 @@ class Blocks:
         if tuple(shape) != self.shape:
             raise BadArguments(f"a tensor has shape {self.shape}, not {tuple(shape)}")
         return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -1,6 +1,6 @@
 """Tiles of the older API: index expressions, views that only a mask makes legal, operators."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from trnlab.errors import BadArguments, NotModelled, OutOfBounds
@@ -213,6 +213,9 @@ class OldTensor(NkiTensor):
         from trnlab.nki.legacy.pending import add_into
 
         return add_into(self, other)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
 
     def astype(self, dtype: Any) -> Any:
         """A copy in another dtype."""
