@@ -24,7 +24,7 @@ class Span(NamedTuple):
     copies: int = 1
 
 
-@dataclass
+@dataclass(repr=False)
 class Trace:
     """Spans in columns, in program order.
 
@@ -87,6 +87,16 @@ class Trace:
         start, stop = self.start[order], self.busy_until[order]
         reach = np.maximum.accumulate(np.concatenate([[-np.inf], stop[:-1]]))
         return float(np.maximum(stop - np.maximum(start, reach), 0.0).sum())
+
+    def __repr__(self) -> str:
+        """One line: what ran, how long, and how busy its lanes were."""
+        shares = [
+            f"{lane} {seconds / self.seconds:.0%}"
+            for lane, seconds in self.busy().items()
+            if seconds
+        ]
+        what = f"{self.meta.get('kernel', 'a program')} on {self.meta.get('chip', 'a chip')}"
+        return f"<Trace of {what}: {self.seconds * 1e6:,.2f} us; {', '.join(shares)}>"
 
     def critical_path(self) -> list[int]:
         """Rows that led to the end of the run, first to last: each was the next one's blocker."""

@@ -52,6 +52,7 @@ class Instruction:
     updates: ClassVar[bool] = False  # whether the first written operand is read as well
     operands: ClassVar[tuple[str, ...]]  # fields that may hold tiles
     scalars: ClassVar[frozenset[str]]  # of these, the ones that may hold a number instead
+    optional: ClassVar[frozenset[str]]  # the ones that may be left out
     lists: ClassVar[frozenset[str]]  # the ones that hold several tiles
     spelled: ClassVar[dict[str, str]] = {}  # NKI's name of a field, where it differs
     partial: ClassVar[frozenset[str]] = frozenset()  # read operands of which only a part counts
@@ -76,6 +77,7 @@ class Instruction:
         own = [f.name for f in fields(cls)]
         cls.operands = tuple(n for n in own if _may_hold_tile(hints[n]))
         cls.scalars = frozenset(n for n in cls.operands if hints[n] is not Tile)
+        cls.optional = frozenset(n for n in cls.operands if type(None) in get_args(hints[n]))
         cls.lists = frozenset(n for n in cls.operands if get_origin(hints[n]) is list)
         cls.converters = {n: c for n in own if (c := _converter(hints[n]))}
         if listed:
@@ -174,6 +176,8 @@ class Instruction:
             if self.queue in ("vector", "scalar", "gpsimd", "tensor"):
                 well = name in self.unaligned or _starts_well(tile)
                 yield f"{name} {_START_RULE}", well
+            if self.queue in ("vector", "scalar", "gpsimd", "tensor"):
+                yield f"{name} {_ROWS_RULE}", _rows_in_order(tile)
             if self.queue == "gpsimd":
                 yield f"{name} is not in PSUM: GpSimd cannot reach it", tile.space is not PSUM
         if self.queue in ("vector", "scalar", "gpsimd", "tensor"):
@@ -189,6 +193,20 @@ def _starts_well(tile: Tile) -> bool:
     if height > 64:
         return start == 0
     return start % (64 if height > 32 else 32) == 0
+
+
+_ROWS_RULE = "has its partitions first, one after the other"
+
+
+def _rows_in_order(tile: Tile) -> bool:
+    """Whether the first dimension steps through partitions one by one, and no other does."""
+    here = tile.layout
+    step = here.strides[0] if here.shape and here.shape[0] > 1 else here.pitch
+    inside = sum(
+        abs(stride) * (size - 1)
+        for size, stride in zip(here.shape[1:], here.strides[1:], strict=True)
+    )
+    return step == here.pitch and inside < here.pitch
 
 
 def _may_hold_tile(hint: Any) -> bool:

@@ -72,7 +72,9 @@ class NcMatmul(Instruction, engines=("tensor",), page="nki.isa.nc_matmul"):
         yield f"dst is {' or '.join(results)}", formats.name(self.dst.dtype) in results
 
     def _mode_rules(self, core: Core) -> Iterator[Rule]:
-        if self._double:
+        known = self.perf_mode is None or hasattr(self.perf_mode, "name")
+        yield "perf_mode is one of nki.isa.matmul_perf_mode", known
+        if self.double:
             yield "double_row needs a core that has it", "double_row" in core.can
             fp8 = all(t.itemsize == 1 for t in (self.stationary, self.moving))
             yield "double_row takes fp8 inputs", fp8
@@ -87,16 +89,17 @@ class NcMatmul(Instruction, engines=("tensor",), page="nki.isa.nc_matmul"):
             yield "a row tile starts at a multiple of its height", start % row == 0
 
     @property
-    def _double(self) -> bool:
+    def double(self) -> bool:
+        """Whether two rows of fp8 data go through at once."""
         return getattr(self.perf_mode, "name", None) == "double_row"
 
     @property
     def _m(self) -> int:
-        return self.stationary.free // (2 if self._double else 1)
+        return self.stationary.free // (2 if self.double else 1)
 
     @property
     def _n(self) -> int:
-        return self.moving.free // (2 if self._double else 1)
+        return self.moving.free // (2 if self.double else 1)
 
     def passes(self, core: Core) -> float:
         """fp32 goes through several times; half as often where one side is known to be 0 or 1."""
@@ -114,7 +117,7 @@ class NcMatmul(Instruction, engines=("tensor",), page="nki.isa.nc_matmul"):
         return 2.0 * self.stationary.size * self._n
 
     def value(self, stationary: np.ndarray, moving: np.ndarray) -> np.ndarray:
-        if self._double:
+        if self.double:
             rows = stationary.shape[0] * 2
             return stationary.reshape(rows, -1).T @ moving.reshape(rows, -1)
         left = stationary.reshape(stationary.shape[0], -1)

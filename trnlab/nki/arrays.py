@@ -7,39 +7,57 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.errors import BadArguments, UnknownName
+from trnlab.isa.tile import Tile
+
+TOO_WIDE = {
+    "float64": "float32", "int64": "int32", "uint64": "uint32", "complex64": "float32",
+    "complex128": "float32", "longdouble": "float32", "float128": "float32",
+}  # fmt: skip
 
 
-def from_user(value: Any, name: str) -> tuple[np.ndarray, Any]:
-    """A C-contiguous NumPy array with the caller's data, and its dtype.
+def is_array(value: Any) -> bool:
+    """Whether a value is an array of the caller; NumPy's scalars count as numbers."""
+    here = hasattr(value, "shape") and hasattr(value, "dtype")
+    return here and not isinstance(value, (Tile, np.generic))
 
-    NumPy arrays that are already contiguous are shared, so that kernels can update them in place.
+
+def facts_of(value: Any, name: str) -> tuple[tuple[int, ...], Any]:
+    """Shape and dtype of a caller's array; raises BadArguments where no kernel could take it."""
+    shape = tuple(int(n) for n in value.shape)
+    kind = str(value.dtype).removeprefix("torch.")
+    if kind in TOO_WIDE:
+        raise BadArguments(
+            f"argument {name} is {kind}, which NeuronCores do not have",
+            {"shape": str(list(shape))},
+            fix=f"convert it first, for example {name}.astype(np.{TOO_WIDE[kind]})",
+        )
+    if 0 in shape or not shape:
+        raise BadArguments(
+            f"argument {name} has {'no elements' if shape else 'no dimensions'}",
+            {"shape": str(list(shape))},
+            "at least one dimension, each at least 1",
+        )
+    try:
+        return shape, formats.format_of(kind if _is_torch(value) else _native(value.dtype))
+    except UnknownName:
+        raise BadArguments(
+            f"argument {name} is an array of {value.dtype}, not of numbers"
+        ) from None
+
+
+def _native(dtype: Any) -> Any:
+    return dtype if getattr(dtype, "isnative", True) else dtype.newbyteorder("=")
+
+
+def from_user(value: Any) -> np.ndarray:
+    """A C-contiguous NumPy array with the caller's data.
+
+    NumPy arrays that are contiguous and may be written are shared, so that kernels can update them
+    in place.
     """
     array = _torch_array(value) if _is_torch(value) else np.asarray(value)
-    if array.dtype in (np.float64, np.int64, np.uint64, np.complex64, np.complex128):
-        narrow = {"f": "float32", "i": "int32", "u": "uint32"}.get(array.dtype.kind, "float32")
-        raise BadArguments(
-            f"argument {name} is {array.dtype}, which NeuronCores do not have",
-            {"shape": str(list(array.shape))},
-            fix=f"convert it first: {name}.astype(np.{narrow})",
-        )
-    if array.dtype == np.object_ or array.dtype.kind in "USMm":
-        raise _not_numbers(name, array)
-    if array.size == 0:
-        raise BadArguments(
-            f"argument {name} has no elements",
-            {"shape": str(list(array.shape))},
-            "every dimension is at least 1",
-        )
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    try:
-        return np.ascontiguousarray(array), formats.format_of(array.dtype)
-    except UnknownName:
-        raise _not_numbers(name, array) from None
-
-
-def _not_numbers(name: str, array: np.ndarray) -> BadArguments:
-    return BadArguments(f"argument {name} is an array of {array.dtype}, not of numbers")
+    array = np.ascontiguousarray(array, dtype=_native(array.dtype))
+    return array if array.flags.writeable else array.copy()
 
 
 def like_user(array: np.ndarray, example: Any) -> Any:

@@ -1,7 +1,7 @@
 """`nki.isa` as it is today: every instruction as a function, and the enumerations they take."""
 
 import enum
-import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -88,10 +88,19 @@ NOT_YET = {
     "register_move": "dynamic control flow",
     "register_load": "dynamic control flow",
     "register_store": "dynamic control flow",
+    "rand_set_state": "the generators' own state",
+    "rand_get_state": "the generators' own state",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in NOT_YET:
-        raise NotModelled(f"nki.isa.{name}", NOT_YET[name])
-    raise AttributeError(f"module {sys.modules[__name__].__name__!r} has no attribute {name!r}")
+def _not_yet(name: str) -> Callable[..., None]:
+    def function(*_: Any, **__: Any) -> None:
+        raise NotModelled(f"nki.isa.{name}", NOT_YET[name], running().here())
+
+    function.__name__ = name
+    function.__doc__ = f"Not modelled yet: needs {NOT_YET[name]}."
+    return function
+
+
+for _name in NOT_YET:
+    globals()[_name] = _not_yet(_name)

@@ -6,7 +6,6 @@ here. Everything else is passed as arguments.
 
 import functools
 import gc
-import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,15 +16,15 @@ import numpy as np
 
 from trnlab import __version__
 from trnlab.errors import BadArguments, ProgramError, Violations
-from trnlab.isa.tile import HBM_SPACES, Space, Tile, tiles_in, whole
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.machine.facts import numbers
-from trnlab.nki.arrays import from_user, like_user
-from trnlab.sim import memory
+from trnlab.nki.arguments import Arguments
 from trnlab.sim.core import Run
 from trnlab.sim.tracing import trace_of
 from trnlab.trace import Trace
+
+KEPT = 16  # results that `results` remembers
 
 _state: "list[Launch]" = []
 _finished: "list[Result]" = []
@@ -53,6 +52,7 @@ class Launch:
     shared: list[Any] = field(default_factory=list)  # shared_hbm tensors, in order of declaration
     next_shared: int = 0
     pending: Any = None  # the older API's instruction whose destination is not known yet
+    settle: Callable[[], None] | None = None  # issues it
     declared: dict[Any, Any] = field(default_factory=dict)  # addresses by where they were given
 
 
@@ -180,24 +180,30 @@ def _simulate(
     cores, instances = _instances(kernel.grid, kernel.api)
     run = Run(target, values=how.values, timed=how.timed, api=kernel.api, cores=cores)
     here = Launch(run, tuple(_size(g) for g in kernel.grid))
-    bound = _Arguments(run, kernel, args, kwargs)
+    bound = Arguments(run, kernel.function, args, kwargs)
     returned = None
-    for core, ids in instances:
-        run.core_index, here.ids, here.next_shared = core, ids, 0
-        returned = _execute(here, kernel, bound)
-    run.finish()
-    if run.values:
+    try:
+        for core, ids in instances:
+            run.core_index, here.ids, here.next_shared = core, ids, 0
+            returned = _execute(here, kernel, bound)
         bound.check_outputs(returned)
+    except ProgramError as last:  # nothing after this has a meaning, but what came before counts
+        last.place = last.place or run.here()
+        if not run.found or isinstance(last, Violations):
+            raise
+        raise Violations([*run.found.values(), last]) from None
+    run.finish()
     found = tuple(run.found.values())
     trace = _trace(run, kernel) if how.timed and (not found or not how.strict) else None
     if found and how.strict:
         raise Violations(found)
-    outputs = bound.outputs(returned)
+    bound.write_back()
     result = Result(
-        _name(kernel), outputs, trace, target, kernel.api, found, tuple(run.program.notes),
-        run.program.count, lambda other: _again(kernel, args, kwargs, other),
+        _name(kernel), bound.outputs(returned), trace, target, kernel.api, found,
+        tuple(run.program.notes), run.program.count, lambda other: _again(kernel, args, kwargs, other),
     )  # fmt: skip
     _finished.append(result)
+    del _finished[:-KEPT]
     for listener in _listeners:
         listener(result)
     return result
@@ -225,11 +231,14 @@ def unlisten(listener: Callable[[Result], None]) -> None:
     _listeners.remove(listener)
 
 
-def _execute(here: Launch, kernel: Kernel, bound: "_Arguments") -> Any:
+def _execute(here: Launch, kernel: Kernel, bound: Arguments) -> Any:
     _state.append(here)
     try:
         with np.errstate(all="ignore"):
-            return kernel.function(*bound.args, **bound.kwargs)
+            returned = kernel.function(*bound.args, **bound.kwargs)
+            if here.settle is not None:
+                here.settle()
+            return returned
     finally:
         _state.pop()
 
@@ -248,6 +257,16 @@ def _trace(run: Run, kernel: Kernel) -> Trace:
         "version": __version__,
     }
     return trace
+
+
+def _cores(grid: tuple[Any, ...]) -> int:
+    if len(grid) == 1 and isinstance(grid[0], int) and grid[0] in (1, 2):
+        return grid[0]
+    raise BadArguments(
+        f"a kernel cannot be launched on {list(grid)} cores",
+        limit="kernel[1] or kernel[2]: one core, or the two that share a stack of HBM",
+        see="nki.jit",
+    )
 
 
 def fitted(chip: Chip) -> int:
@@ -270,7 +289,7 @@ def _instances(grid: tuple[Any, ...], api: str) -> tuple[int, list[tuple[int, tu
     ``nl.nc(2)`` spreads over two cores, and the rest run one after the other.
     """
     if api == "nki" and grid:
-        count = int(grid[0])
+        count = _cores(grid)
         return count, [(core, (core,)) for core in range(count)]
     spread = [(axis, part) for axis, part in enumerate(grid) if getattr(part, "cores", 1) > 1]
     sizes = [max(1, _size(part)) for part in grid]  # kernel[0] is one instance
@@ -279,88 +298,3 @@ def _instances(grid: tuple[Any, ...], api: str) -> tuple[int, list[tuple[int, tu
         core = spread[0][1].core(ids[spread[0][0]]) if spread else 0
         found.append((core, tuple(int(i) for i in ids)))
     return (spread[0][1].cores if spread else 1), found
-
-
-class _Arguments:
-    """A kernel's arguments: arrays become HBM tensors, everything else passes through."""
-
-    def __init__(
-        self, run: Run, kernel: Kernel, args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> None:
-        self.run, self.kind = run, None
-        self.tensor = _tensor_class(kernel.api)
-        self.inputs: dict[int, tuple[Any, Tile]] = {}
-        names = _parameter_names(kernel.function)
-        self.args = tuple(
-            self._take(value, names[i] if i < len(names) else f"arg{i}")
-            for i, value in enumerate(args)
-        )
-        self.kwargs = {name: self._take(value, name) for name, value in kwargs.items()}
-        self._check_call(kernel, args, kwargs)
-
-    def _check_call(self, kernel: Kernel, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        try:
-            inspect.signature(kernel.function).bind(*args, **kwargs)
-        except TypeError as error:
-            raise BadArguments(
-                f"{_name(kernel)} cannot be called like this: {error}",
-                {"signature": f"{_name(kernel)}{inspect.signature(kernel.function)}"},
-            ) from None
-
-    def _take(self, value: Any, name: str) -> Any:
-        if isinstance(value, (list, tuple)) and any(_is_array(v) for v in value):
-            return type(value)(self._take(v, f"{name}[{i}]") for i, v in enumerate(value))
-        if not _is_array(value):
-            return value
-        array, dtype = from_user(value, name)
-        self.kind = value if self.kind is None else self.kind
-        buffer = self.run.buffer(Space.shared_hbm, dtype, array.shape, name)
-        memory.adopt(buffer, array)
-        tile = whole(buffer, self.tensor)
-        self.inputs[buffer.index] = (value, tile)
-        return tile
-
-    def outputs(self, returned: Any) -> Any:
-        """What the kernel returned, as arrays of the kind that came in."""
-        if isinstance(returned, (list, tuple)):
-            return type(returned)(self.outputs(part) for part in returned)
-        if isinstance(returned, Tile):
-            if returned.space not in HBM_SPACES:
-                raise BadArguments(
-                    f"the kernel returns {returned.describe()}, which is on chip",
-                    fix="store it to a tensor with buffer=nl.shared_hbm and return that",
-                )
-            if not self.run.values:
-                return None
-            return like_user(self._contents(returned), self.kind)
-        return returned
-
-    def check_outputs(self, returned: Any) -> None:
-        """Reports returned tensors that nobody has filled."""
-        for tile in tiles_in([returned]):
-            if tile.space in HBM_SPACES:
-                self.run.executor.check_output(tile)
-
-    def _contents(self, tile: Tile) -> np.ndarray:
-        """A returned tensor's values; an argument that is returned is copied."""
-        values = self.run.executor.show(tile)
-        if tile.buffer.index in self.inputs:
-            return values.copy()
-        values.flags.writeable = True
-        return values
-
-
-def _parameter_names(function: Callable[..., Any]) -> list[str]:
-    return list(inspect.signature(function).parameters)
-
-
-def _is_array(value: Any) -> bool:
-    if isinstance(value, (Tile, np.generic)):  # NumPy's scalars are numbers
-        return False
-    return hasattr(value, "shape") and hasattr(value, "dtype")
-
-
-def _tensor_class(api: str) -> type[Tile]:
-    from trnlab.nki import tensor_class
-
-    return tensor_class(api)

@@ -1,6 +1,6 @@
 """Making tensors: what `nl.ndarray` and its relatives do in every API generation."""
 
-from math import prod
+from operator import index
 from typing import Any
 
 from trnlab import formats
@@ -46,11 +46,15 @@ def make(
 
 def check_shape(shape: Any) -> tuple[int, ...]:
     """A shape as a tuple of positive integers; raises BadArguments for anything else."""
-    sizes = tuple(int(n) for n in (shape if isinstance(shape, (tuple, list)) else (shape,)))
-    if not sizes or prod(sizes) <= 0 or min(sizes) < 1:
+    given = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    try:
+        sizes = tuple(index(n) for n in given)
+    except TypeError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
         raise BadArguments(
-            f"a tensor cannot have the shape {sizes}",
-            limit="at least one dimension, each at least 1",
+            f"a tensor cannot have the shape {given}",
+            limit="at least one dimension, each a whole number of at least 1",
             place=running().here(),
             see="nki.language.ndarray",
         )

@@ -1,16 +1,20 @@
 """A core that runs a kernel: each instruction is checked, computed and recorded as it is issued."""
 
+import os
 import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
+
 from trnlab.errors import (
     IllegalInstruction,
     OutOfMemory,
     Place,
     ProgramError,
+    Violations,
 )
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
@@ -21,7 +25,8 @@ from trnlab.sim.cost import Cost, cost
 from trnlab.sim.execute import ACCUMULATING, Entry, Executor, is_plain_copy, is_plain_load
 from trnlab.sim.program import BufferFacts, Program
 
-PACKAGE = str(Path(__file__).parents[1])
+PACKAGE = str(Path(__file__).parents[1]) + os.sep
+ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ZeroDivisionError)
 MAX_TENSOR = 2**40  # bytes; more is a mistake, not a tensor
 
 
@@ -145,12 +150,25 @@ class Run:
 
     def enter(self, kind: type[Instruction], operands: tuple[Any, ...], key: Any) -> Entry:
         """Checks and prices an instruction that was not seen before."""
-        model = kind(*operands)
+        try:
+            model = kind(*operands)
+            self._check_operands(model)
+            broken = tuple(model.broken(self.core))
+            entry = self._entry(model, broken)
+        except ERRORS as error:
+            raise self._nonsense(kind, operands, error) from None
+        self.program.costs.append(entry.cost)
+        _forget_buffers(model)
+        if not broken:
+            self.entries[key] = entry
+        else:
+            self._report_rules(kind(*operands), broken)
+        return entry
+
+    def _entry(self, model: Instruction, broken: tuple[str, ...]) -> Entry:
         names = [f.name for f in fields(model)]
-        self._check_operands(model, names)
-        broken = tuple(model.broken(self.core))
         written, reads = model.written(), model.reads()
-        entry = Entry(
+        return Entry(
             len(self.program.costs),
             model,
             self._price(model, bool(broken)),
@@ -162,23 +180,30 @@ class Run:
             is_plain_copy(model) and not broken,
             is_plain_load(model),
             isinstance(model, ACCUMULATING),
-            type(model) is NcMatmul and not broken and model.perf_mode is None,
+            type(model) is NcMatmul and not broken and not model.double,
         )
-        self.program.costs.append(entry.cost)
-        _forget_buffers(model)
-        if not broken:
-            self.entries[key] = entry
-        else:
-            self._report_rules(kind(*operands), broken)
-        return entry
 
-    def _check_operands(self, model: Instruction, names: list[str]) -> None:
-        for name in names:
+    def _nonsense(
+        self, kind: type[Instruction], operands: tuple[Any, ...], error: Exception
+    ) -> IllegalInstruction:
+        """Operands that no rule foresaw, so that neither legality nor cost can be told."""
+        given = {
+            f.name: value.describe() if isinstance(value, Tile) else repr(value)[:60]
+            for f, value in zip(fields(kind), operands, strict=False)
+        }
+        what = f"{kind.name}: these operands make no sense ({error})"
+        return IllegalInstruction(what, given, place=self.here(), see=kind.page)
+
+    def _check_operands(self, model: Instruction) -> None:
+        for name in model.operands:
             value = getattr(model, name)
-            tile = name in model.operands and name not in model.scalars | model.lists
-            if tile and not isinstance(value, Tile):
+            if name in model.lists or isinstance(value, Tile):
+                continue
+            number = isinstance(value, (int, float, np.number)) and name in model.scalars
+            if not number and not (value is None and name in model.optional):
+                wanted = "a tile or a number" if name in model.scalars else "a tile"
                 raise IllegalInstruction(
-                    f"{model.name}: {name} is not a tile",
+                    f"{model.name}: {name} is not {wanted}",
                     {name: f"{type(value).__name__} {value!r}"[:80]},
                     place=self.here(),
                     see=model.page,
@@ -223,7 +248,15 @@ class Run:
             tile = operands[position] if item < 0 else operands[position][item]
             self._operand((tile.buffer.index, tile.layout.index, tile.offset))
         if self.values:
+            self._compute(entry, operands, mask)
+
+    def _compute(self, entry: Entry, operands: tuple[Any, ...], mask: Any) -> None:
+        try:
             self.executor.compute(entry, operands, mask)
+        except ERRORS as error:
+            if entry.broken:  # its rules were reported; what it would give is not defined
+                raise Violations(self.found.values()) from None
+            raise self._nonsense(type(entry.model), operands, error) from error
 
     def finish(self) -> None:
         """Computes what was put off and checks what only the whole program shows."""

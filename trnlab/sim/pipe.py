@@ -27,7 +27,8 @@ class Pipe:
         """
         length = moving * share
         begin, before = self._take(ready, length, row, soonest)
-        return max(ready, begin + length - moving), before
+        late = begin - ready - (moving - length)
+        return (ready + late, before) if late > 0 else (ready, before)
 
     def _take(self, ready: float, length: float, row: int, soonest: float) -> tuple[float, int]:
         gaps = self.gaps

@@ -24,7 +24,7 @@ def run(
 ) -> Callable[..., tuple[Any, Any]]:
     """Returns a function that runs a kernel on arrays and gives (outputs, trace).
 
-    ``values`` False computes no values (outputs are None), ``time`` False no trace. Raises
+    ``values`` False computes no values (outputs show fresh memory), ``time`` False no trace. Raises
     Violations when rules are broken, unless ``strict`` is False.
     """
 

@@ -35,7 +35,8 @@ class Blocks:
     def __getitem__(self, key: Any) -> Any:
         parts = without_ellipsis(key if isinstance(key, tuple) else (key,), self.ndim)
         block = self.tiles.ndim
-        picked = self.tiles[tuple(_number(p, n) for p, n in zip(parts, self.tiles.shape))]
+        counts = zip(parts, self.tiles.shape, strict=False)
+        picked = self.tiles[tuple(_number(p, n) for p, n in counts)]
         rest = parts[block:]
         if isinstance(picked, OldTensor):
             return picked[rest] if rest else picked

@@ -13,10 +13,11 @@ from trnlab.isa.matmul import WIDE, NcMatmul, NcTranspose
 from trnlab.isa.move import Memset
 from trnlab.isa.random import Dropout, Rng, SetRngSeed
 from trnlab.isa.select import TensorCopyPredicated
-from trnlab.isa.tile import PSUM, SBUF, Tile
+from trnlab.isa.tile import PSUM, SBUF
 from trnlab.nki.legacy.issuing import emit, on_sbuf, transposed_in
 from trnlab.nki.legacy.math import binary, reduction, together, unary
 from trnlab.nki.legacy.pending import assign, result, settle
+from trnlab.nki.legacy.tensor import OldTensor
 from trnlab.nki.tensors import make
 
 RANDOM_BITS = 24  # of 32 random bits, those that a float holds exactly
@@ -81,14 +82,14 @@ def where(
 ) -> Any:
     """x where the condition is not 0, else y."""
     settle()
-    kinds = [v.dtype if isinstance(v, Tile) else v for v in (x, y)]
+    kinds = [v.dtype if isinstance(v, OldTensor) else v for v in (x, y)]
     kind = dtype if dtype is not None else formats.promote(*kinds)
-    tiles = together(*(v for v in (condition, x, y) if isinstance(v, Tile)))
+    tiles = together(*(v for v in (condition, x, y) if isinstance(v, OldTensor)))
     given = iter(tiles)
-    chosen, x, y = (next(given) if isinstance(v, Tile) else v for v in (condition, x, y))
+    chosen, x, y = (next(given) if isinstance(v, OldTensor) else v for v in (condition, x, y))
     made = make(chosen.shape, kind, SBUF)
     assign(made, y)
-    if isinstance(x, Tile):
+    if isinstance(x, OldTensor):
         x = x if x.dtype == made.dtype else on_sbuf(x, kind)
     emit(TensorCopyPredicated, made, x, predicate(chosen), mask=mask)
     return made
@@ -170,7 +171,7 @@ def gather_flattened(
 def dropout(x: Any, rate: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
     """x with elements replaced by 0 with a probability."""
     settle()
-    if isinstance(rate, Tile) and rate.partitions != x.partitions:
+    if isinstance(rate, OldTensor) and rate.partitions != x.partitions:
         rate = rate.broadcast_to((x.partitions, 1))
     return result(Dropout, x.shape, dtype or x.dtype, x, rate, mask=mask)
 
@@ -187,7 +188,7 @@ def rand(shape: Any, dtype: Any = np.float32, **_: Any) -> Any:
 def random_seed(seed: Any, *, mask: Any = None, **_: Any) -> None:
     """Starts the random numbers anew."""
     settle()
-    if not isinstance(seed, Tile):
+    if not isinstance(seed, OldTensor):
         value, seed = int(seed), make((1, 1), "uint32", SBUF)
         emit(Memset, seed, value)
     emit(SetRngSeed, seed, mask=mask)

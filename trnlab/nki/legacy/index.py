@@ -25,8 +25,8 @@ class Index:
     @classmethod
     def over(cls, offset: int, sizes: Any, steps: Any) -> "Index":
         """An index with these sizes and steps."""
-        sizes = tuple(sizes)
-        return cls(offset, sizes, tuple(s if n > 1 else 0 for n, s in zip(sizes, steps, strict=True)))
+        steps = tuple(s if n > 1 else 0 for n, s in zip(sizes, steps, strict=True))
+        return cls(offset, tuple(sizes), steps)
 
     @classmethod
     def along(cls, values: range, axis: int, ndim: int) -> "Index":

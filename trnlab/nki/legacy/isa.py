@@ -1,4 +1,5 @@
 """`neuronxcc.nki.isa`: the same instructions, each returning the tile that it makes."""
+# ruff: noqa: F401 - what is imported here is part of the API
 
 import enum
 from types import SimpleNamespace
@@ -25,7 +26,7 @@ from trnlab.isa.scan import TensorScalarCumulative, TensorTensorScan
 from trnlab.isa.search import NcFindIndex8, NcMatchReplace8, SequenceBounds
 from trnlab.isa.select import FP32_MIN, TensorCopyPredicated
 from trnlab.isa.statistics import BnAggr, BnStats, Max8
-from trnlab.isa.tile import PSUM, Tile
+from trnlab.isa.tile import PSUM
 from trnlab.nki.isa import (
     get_nc_version,
     gpsimd_engine,
@@ -39,7 +40,7 @@ from trnlab.nki.isa import (
 )
 from trnlab.nki.jit import running
 from trnlab.nki.legacy.indirect import Indirect
-from trnlab.nki.legacy.issuing import emit, on_sbuf, transposed_in
+from trnlab.nki.legacy.issuing import emit, transposed_in
 from trnlab.nki.legacy.math import reduction, together
 from trnlab.nki.legacy.pending import result, settle
 from trnlab.nki.legacy.selecting import affine_select, iota, range_select, select_reduce

@@ -1,10 +1,11 @@
 """`neuronxcc.nki.language`: tensors, loads and stores, loops, grids."""
+# ruff: noqa: F401 - what is imported here is part of the API
 
 import builtins
+import math
 import sys
 from collections.abc import Iterator
 from types import FrameType
-import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from trnlab import formats
 from trnlab.errors import BadArguments, NotModelled
 from trnlab.isa.dma import DmaCopy, DmaTranspose
 from trnlab.isa.move import Memset
-from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Tile
+from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF
 from trnlab.nki.jit import launch, running
 from trnlab.nki.language import (
     bfloat16,
@@ -55,6 +56,7 @@ from trnlab.nki.legacy.math import (
 )
 from trnlab.nki.legacy.pending import LoopSum, copy_into, result, settle
 from trnlab.nki.legacy.placing import Placement
+from trnlab.nki.legacy.tensor import OldTensor
 from trnlab.nki.tensor import DynamicSlice as ds
 from trnlab.nki.tensors import check_shape, make
 from trnlab.sim import memory
@@ -101,7 +103,7 @@ def ndarray(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: 
     settle()
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     placement = buffer if isinstance(buffer, Placement) else None
-    space = placement.space if placement else (SBUF if buffer is None else buffer)
+    space: Any = placement.space if placement else buffer or SBUF
     marked = [i for i, n in enumerate(sizes) if isinstance(n, par_dim)]
     if space in HBM_SPACES or (not placement and marked in ([], [0])):
         return make(sizes, dtype, space, name)
@@ -163,7 +165,7 @@ def load(src: Any, *, mask: Any = None, dtype: Any = None, **_: Any) -> Any:
 def store(dst: Any, value: Any, *, mask: Any = None, **_: Any) -> None:
     """A tile to HBM; what is in PSUM goes through SBUF."""
     settle()
-    if not isinstance(value, Tile):
+    if not isinstance(value, OldTensor):
         number, value = value, make(dst.shape, dst.dtype, SBUF)
         emit(Memset, value, number)
     if isinstance(dst, Indirect):

@@ -54,19 +54,16 @@ def cut(kind: type[Instruction], operands: tuple[Any, ...], mask: Mask) -> Cut |
 
 
 def masked_inputs(operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """A matmul's operands cut to the masks of its inputs, ``x[i <= 64]``; None if nothing is left."""
+    """A matmul's operands cut to the masks of its inputs, ``x[i <= 64]``; None if none is left."""
     dst, left, right, *rest = operands
     if left.only is None and right.only is None:
         return operands
     (rows, columns), (more_rows, moving) = _input_box(left), _input_box(right)
     shared = (max(rows[0], more_rows[0]), min(rows[1], more_rows[1]))
-    result = [columns, moving]
-    if any(high <= low for low, high in (shared, *result)):
+    if any(high <= low for low, high in (shared, columns, moving)):
         return None
-    return (
-        dst.cut([result[0], result[1]]), left.cut([shared, columns]), right.cut([shared, moving]),
-        *rest,
-    )  # fmt: skip
+    left, right = left.cut([shared, columns]), right.cut([shared, moving])
+    return dst.cut([columns, moving]), left, right, *rest
 
 
 def _input_box(tile: OldTensor) -> Ranges:
@@ -124,7 +121,8 @@ def _cut_matmul(
         return (dst.cut(ranges), left, right.cut([(0, right.shape[0]), *columns]), *rest)
     both = ranges[0]
     if guide is left:
-        return (dst.cut([ranges[1], (0, dst.shape[1])]), left.cut(ranges), _rows(right, both), *rest)
+        dst = dst.cut([ranges[1], (0, dst.shape[1])])
+        return dst, left.cut(ranges), _rows(right, both), *rest
     columns = [(0, dst.shape[0]), *ranges[1:]] if right.ndim == dst.ndim else ranges
     return (dst.cut(columns), _rows(left, both), right.cut(ranges), *rest)
 

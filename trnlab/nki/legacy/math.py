@@ -13,7 +13,7 @@ from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.move import Memset, TensorCopy
 from trnlab.isa.ops import op_of
 from trnlab.isa.reduce import TensorReduce
-from trnlab.isa.tile import PSUM, SBUF, Tile
+from trnlab.isa.tile import PSUM, SBUF
 from trnlab.nki.jit import running
 from trnlab.nki.legacy.index import Mask
 from trnlab.nki.legacy.issuing import emit, on_sbuf
@@ -76,7 +76,7 @@ def together(*tiles: OldTensor) -> list[OldTensor]:
 def binary(name: str, x: Any, y: Any, dtype: Any = None, mask: Any = None) -> Any:
     """x <op> y, element by element."""
     x, y = _operand(x), _operand(y)
-    if not isinstance(x, Tile) and not isinstance(y, Tile):
+    if not isinstance(x, OldTensor) and not isinstance(y, OldTensor):
         raise NotModelled(f"nl.{name} of two numbers", "nothing: use Python")
     settle()
     if name == "divide":
@@ -84,9 +84,9 @@ def binary(name: str, x: Any, y: Any, dtype: Any = None, mask: Any = None) -> An
     kind = dtype
     if kind is None:
         kind = np.bool_ if name in _FLAGS else formats.promote(_dtype(x), _dtype(y))
-    if not isinstance(y, Tile):
+    if not isinstance(y, OldTensor):
         return _with_scalar(name, x, y, kind, mask)
-    if not isinstance(x, Tile):
+    if not isinstance(x, OldTensor):
         return _with_scalar(name, y, x, kind, mask, reverse=True)
     for tile, vector, reverse in ((x, y, False), (y, x, True)):
         if _is_column(vector, tile) and _is_operand(vector, name):
@@ -99,7 +99,7 @@ def binary(name: str, x: Any, y: Any, dtype: Any = None, mask: Any = None) -> An
 
 def _operand(value: Any) -> Any:
     """An operand as given by users; one that is no tile and no number cannot be computed with."""
-    if isinstance(value, Tile) or np.isscalar(value):
+    if isinstance(value, OldTensor) or np.isscalar(value):
         return value
     if isinstance(value, np.ndarray) and value.ndim == 0:
         return value[()]
@@ -114,7 +114,7 @@ def _operand(value: Any) -> Any:
 def _with_scalar(
     name: str, x: OldTensor, y: Any, kind: Any, mask: Any, *, reverse: bool = False
 ) -> OldTensor:
-    value = y if isinstance(y, Tile) else y.item() if isinstance(y, np.generic) else y
+    value = y if isinstance(y, OldTensor) else y.item() if isinstance(y, np.generic) else y
     return result(TensorScalar, x.shape, kind, x, name, value, reverse, mask=mask)
 
 
@@ -123,10 +123,10 @@ def _divided(x: Any, y: Any, dtype: Any, mask: Any) -> Any:
     kind = dtype if dtype is not None else formats.promote(_dtype(x), _dtype(y))
     if dtype is None and not formats.is_float(kind):
         kind = np.float32
-    if not isinstance(y, Tile):
+    if not isinstance(y, OldTensor):
         return _with_scalar("divide", x, y, kind, mask)
     mine = mask if isinstance(mask, Mask) and mask.fitted(y.shape) is not None else None
-    if not isinstance(x, Tile) and x == 1:
+    if not isinstance(x, OldTensor) and x == 1:
         return result(Reciprocal, y.shape, kind, y, mask=mask)
     inverse = make(y.shape, "float32", SBUF)
     emit(Reciprocal, inverse, y, mask=mask if isinstance(mask, bool) else mine)
@@ -134,7 +134,7 @@ def _divided(x: Any, y: Any, dtype: Any, mask: Any) -> Any:
 
 
 def _dtype(value: Any) -> Any:
-    return value.dtype if isinstance(value, (Tile, np.generic)) else value
+    return value.dtype if isinstance(value, (OldTensor, np.generic)) else value
 
 
 def _is_column(vector: OldTensor, tile: OldTensor) -> bool:

@@ -1,9 +1,9 @@
 """Instructions whose destination is not known yet.
 
-In the older API an instruction returns its result as a new tile. When the next thing the kernel does
-is to assign that tile (``dst[...] = nisa.activation(...)``, ``psum += nisa.nc_matmul(...)``) the
-instruction writes there and the tile never exists. So the last instruction is held back until the
-next one, or an assignment, tells.
+In the older API an instruction returns its result as a new tile. When the next thing the kernel
+does is to assign that tile (``dst[...] = nisa.activation(...)``, ``psum += nisa.nc_matmul(...)``)
+the instruction writes there and the tile never exists. So the last instruction is held back until
+the next one, or an assignment, tells.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ ACCUMULATE = 6  # where NcMatmul has it
 
 @dataclass(eq=False)
 class Pending:
-    """An instruction that waits for its destination; ``operands[0]`` is where it goes if none comes."""
+    """An instruction without a destination; it goes to ``operands[0]`` if none comes."""
 
     kind: type[Instruction]
     operands: list[Any]
@@ -76,7 +76,7 @@ def assign(dst: Any, value: Any) -> None:
     settle()
     if isinstance(value, LoopSum):
         value.into(dst)
-    elif not isinstance(value, Tile):
+    elif not isinstance(value, OldTensor):
         emit(Memset, dst, value)
     elif not _same_place(dst, value):
         copy_into(dst, value)
@@ -138,7 +138,7 @@ def add_into(dst: OldTensor, value: Any) -> OldTensor:
     settle()
     if isinstance(value, LoopSum):
         value = value.value
-    if isinstance(value, Tile) and value.size == dst.size and dst.axes is None:
+    if isinstance(value, OldTensor) and value.size == dst.size and dst.axes is None:
         emit(TensorTensor, dst, dst, _beside(dst, value), "add")
     else:
         assign(dst, math.binary("add", dst, value))

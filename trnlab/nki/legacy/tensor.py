@@ -227,7 +227,8 @@ class OldTensor(NkiTensor):
         """Dimensions of size 1 repeated; across partitions the tensor engine does the copying."""
         from trnlab.nki.legacy.math import broadcast_to
 
-        return broadcast_to(self, shape=shape if isinstance(shape, (tuple, list)) else (shape, *more))
+        sizes = shape if isinstance(shape, (tuple, list)) else (shape, *more)
+        return broadcast_to(self, shape=sizes)
 
     def expand_dims(self, axis: Any) -> "OldTensor":
         """A view with more dimensions of size 1."""
@@ -285,10 +286,10 @@ def as_index(item: Any, size: int, tensor: OldTensor) -> Index:
     """A part of an advanced subscript; a slice counts only where there is nothing to choose."""
     if isinstance(item, Index):
         return item
-    if isinstance(item, slice) and size == 1:
-        item = 0
+    if isinstance(item, slice):
+        item = 0 if size == 1 else None
     if hasattr(item, "__index__"):
-        return Index(int(item), (1,), (0,))
+        return Index(item.__index__(), (1,), (0,))
     raise BadArguments(
         "index expressions and slices are mixed in one subscript",
         {"tensor": tensor.describe()},

@@ -1,0 +1,113 @@
+"""A kernel's arguments and results: arrays outside, HBM tensors inside."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from trnlab import formats
+from trnlab.errors import BadArguments
+from trnlab.isa.tile import HBM_SPACES, Space, Tile, tiles_in, whole
+from trnlab.nki import tensor_class
+from trnlab.nki.arrays import facts_of, from_user, is_array, like_user
+from trnlab.sim import memory
+from trnlab.sim.core import Run
+
+
+class Arguments:
+    """Arrays become HBM tensors; numbers and everything else pass through."""
+
+    def __init__(
+        self,
+        run: Run,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.run = run
+        self.example: Any = None  # the first array, whose kind the outputs have
+        self.taken: list[tuple[Any, np.ndarray, Tile]] = []
+        self.inputs: set[int] = set()
+        _check_call(function, args, kwargs)
+        names = list(inspect.signature(function).parameters)
+        self.args = tuple(
+            self._take(value, names[i] if i < len(names) else f"arg{i}")
+            for i, value in enumerate(args)
+        )
+        self.kwargs = {name: self._take(value, name) for name, value in kwargs.items()}
+
+    def _take(self, value: Any, name: str) -> Any:
+        if isinstance(value, (list, tuple)) and any(is_array(v) for v in value):
+            return type(value)(self._take(v, f"{name}[{i}]") for i, v in enumerate(value))
+        if not is_array(value):
+            return value
+        if self.example is None:
+            self.example = value
+        shape, dtype = facts_of(value, name)
+        buffer = self.run.buffer(Space.shared_hbm, dtype, shape, name)
+        tile = whole(buffer, tensor_class(self.run.api))
+        self.inputs.add(buffer.index)
+        if self.run.values:
+            held = from_user(value)
+            memory.adopt(buffer, held)
+            self.taken.append((value, held, tile))
+        return tile
+
+    def check_outputs(self, returned: Any) -> None:
+        """Reports returned tensors that are on chip, or that nobody has filled."""
+        for tile in tiles_in([returned]):
+            if tile.space not in HBM_SPACES:
+                raise BadArguments(
+                    f"the kernel returns {tile.describe()}, which is on chip",
+                    fix="store it to a tensor with buffer=nl.shared_hbm and return that",
+                    place=self.run.program.place(tile.buffer.place),
+                )
+            if self.run.values:
+                self.run.executor.check_output(tile)
+
+    def outputs(self, returned: Any) -> Any:
+        """What the kernel returned, as arrays of the kind that came in.
+
+        Where no values were computed, arrays that show fresh memory: NaN, or 4 for integers.
+        """
+        if isinstance(returned, (list, tuple)):
+            return type(returned)(self.outputs(part) for part in returned)
+        if isinstance(returned, dict):
+            return {name: self.outputs(part) for name, part in returned.items()}
+        if not isinstance(returned, Tile):
+            return returned
+        if self.run.values:
+            return like_user(self._contents(returned), self.example)
+        kind = formats.storage(returned.dtype)
+        fresh = np.array(formats.fresh(returned.dtype)).astype(kind)
+        return np.broadcast_to(fresh, returned.shape)
+
+    def _contents(self, tile: Tile) -> np.ndarray:
+        """A returned tensor's values; an argument that is returned is copied."""
+        values = self.run.executor.show(tile)
+        if tile.buffer.index in self.inputs:
+            return values.copy()
+        values.flags.writeable = True
+        return values
+
+    def write_back(self) -> None:
+        """Updates the caller's arrays where the kernel wrote to its arguments.
+
+        Contiguous NumPy arrays share their bytes with the kernel; others were copied.
+        """
+        for given, held, tile in self.taken:
+            copied = isinstance(given, np.ndarray) and not np.shares_memory(given, held)
+            if copied and given.flags.writeable:
+                given[...] = self.run.executor.show(tile)
+
+
+def _check_call(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        name = getattr(function, "__name__", "kernel")
+        raise BadArguments(
+            f"{name} cannot be called like this: {error}",
+            {"signature": f"{name}{inspect.signature(function)}"},
+        ) from None
