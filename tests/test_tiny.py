@@ -48,7 +48,7 @@ def test_run_gives_both():
 
 def test_time_without_values_is_the_same_time():
     out, trace = trnlab.run(negated, values=False)(X)
-    assert out is None
+    assert np.isnan(out).all()
     assert trace.seconds == trnlab.run(negated)(X)[1].seconds
 
 
@@ -69,7 +69,7 @@ def test_what_is_not_there_says_so():
     with pytest.raises(trnlab.TrnlabError, match="did you mean 'trn2'"):
         trnlab.chip("trn22")
     with pytest.raises(trnlab.NotModelled, match="needs"):
-        _ = nisa.sendrecv
+        nisa.sendrecv()
     with pytest.raises(AttributeError):
         _ = trnlab.no_such_name
 

@@ -160,7 +160,7 @@ def test_arrays_that_are_not_of_numbers(array):
 def test_arrays_without_elements(shape):
     with pytest.raises(BadArguments, match="argument a has no elements") as caught:
         double(np.zeros(shape, np.float32))
-    assert caught.value.limit == "every dimension is at least 1"
+    assert caught.value.limit .endswith("every dimension is at least 1")
 
 
 @pytest.mark.parametrize(
@@ -389,11 +389,12 @@ def test_a_kernel_that_calls_another_is_one_kernel():
     def outer(a):
         return double(a), scaled(a, 3.0)
 
-    before = len(jit.results())
+    before = jit.results()[-1]
     two, three = outer(A)
     assert same(two, A * 2)
     assert same(three, A * 3)
-    assert len(jit.results()) == before + 1
+    assert jit.results()[-1].kernel == "outer"
+    assert jit.results()[-2] is before
 
 
 def test_functions_and_closures_are_part_of_the_kernel():
@@ -423,7 +424,8 @@ def test_the_last_trace():
 def test_values_may_be_left_out():
     outputs, trace = trnlab.run(double, values=False)(A)
     with_values = trnlab.run(double)(A)[1]
-    assert outputs is None
+    assert outputs.shape == A.shape
+    assert np.isnan(outputs).all()
     assert trace.meta["time_only"] is True
     np.testing.assert_array_equal(trace.stop, with_values.stop)
 
@@ -525,7 +527,7 @@ def test_the_chip_is_chosen_by_argument_then_environment_then_default(monkeypatc
 def test_settings_hold_until_they_are_changed():
     before = jit.configure(chip="trn1", values=False)
     try:
-        assert double(A) is None
+        assert np.isnan(double(A)).all()
         trace = trnlab.last_trace()
         assert trace is not None
         assert trace.meta["chip"] == "trn1"
@@ -546,11 +548,10 @@ def test_a_kernel_can_be_traced_again_for_another_chip():
         nisa.range_select(out, tile, nl.greater, nl.less, bound, bound)
         return store(out)
 
-    before = len(jit.results())
     result = run_once(kernel, (A,), {}, "trn2")
     assert result.violations == ()
     assert "range_select" in result.rerun("trn1").violations[0].what
-    assert len(jit.results()) == before + 1
+    assert jit.results()[-1] is result
 
 
 def test_arguments_of_a_traced_again_kernel_are_left_alone():

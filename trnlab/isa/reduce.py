@@ -48,12 +48,17 @@ class TensorReduce(Instruction, engines=("vector",), page="nki.isa.tensor_reduce
     @property
     def axes(self) -> tuple[int, ...]:
         """The reduced axes, counted from the partition axis."""
-        given = (self.axis,) if isinstance(self.axis, int | np.integer) else tuple(self.axis)
-        return tuple(sorted(int(a) % self.data.ndim for a in given))
+        return tuple(sorted(a % self.data.ndim for a in self._given))
+
+    @property
+    def _given(self) -> tuple[int, ...]:
+        many = (self.axis,) if isinstance(self.axis, int | np.integer) else tuple(self.axis)
+        return tuple(int(a) for a in many)
 
     def rules(self, core: Core) -> Iterator[Rule]:
         rank = self.data.ndim
         yield "op can reduce", self.op.name in UFUNCS
+        yield f"axis is from 0 to {rank - 1}", all(-rank <= a < rank for a in self._given)
         trailing = self.axes == tuple(range(rank - len(self.axes), rank))
         yield "axis names the last free axes, up to the last", trailing and 0 not in self.axes
         kept = prod(self.data.shape[1 : rank - len(self.axes)])

@@ -35,7 +35,7 @@ def facts_of(value: Any, name: str) -> tuple[tuple[int, ...], Any]:
         raise BadArguments(
             f"argument {name} has {'no elements' if shape else 'no dimensions'}",
             {"shape": str(list(shape))},
-            "at least one dimension, each at least 1",
+            "at least one dimension, and every dimension is at least 1",
         )
     try:
         return shape, formats.format_of(kind if _is_torch(value) else _native(value.dtype))
@@ -52,12 +52,10 @@ def _native(dtype: Any) -> Any:
 def from_user(value: Any) -> np.ndarray:
     """A C-contiguous NumPy array with the caller's data.
 
-    NumPy arrays that are contiguous and may be written are shared, so that kernels can update them
-    in place.
+    NumPy arrays that are contiguous are shared, so that kernels can update them in place.
     """
     array = _torch_array(value) if _is_torch(value) else np.asarray(value)
-    array = np.ascontiguousarray(array, dtype=_native(array.dtype))
-    return array if array.flags.writeable else array.copy()
+    return np.ascontiguousarray(array, dtype=_native(array.dtype))
 
 
 def like_user(array: np.ndarray, example: Any) -> Any:

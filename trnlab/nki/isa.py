@@ -95,7 +95,7 @@ NOT_YET = {
 
 def _not_yet(name: str) -> Callable[..., None]:
     def function(*_: Any, **__: Any) -> None:
-        raise NotModelled(f"nki.isa.{name}", NOT_YET[name], running().here())
+        raise NotModelled(f"nki.isa.{name}", NOT_YET[name])
 
     function.__name__ = name
     function.__doc__ = f"Not modelled yet: needs {NOT_YET[name]}."

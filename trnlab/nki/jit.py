@@ -154,7 +154,12 @@ def simulate(
     itself raises.
     """
     with _few_collections():
-        return _simulate(kernel, args, kwargs, how, chip)
+        result = _simulate(kernel, args, kwargs, how, chip)
+    _finished.append(result)
+    del _finished[:-KEPT]
+    for listener in _listeners:
+        listener(result)
+    return result
 
 
 @contextmanager
@@ -198,27 +203,17 @@ def _simulate(
     if found and how.strict:
         raise Violations(found)
     bound.write_back()
-    result = Result(
+    return Result(
         _name(kernel), bound.outputs(returned), trace, target, kernel.api, found,
-        tuple(run.program.notes), run.program.count, lambda other: _again(kernel, args, kwargs, other),
+        tuple(run.program.notes), run.program.count,
+        lambda other: _again(kernel, args, kwargs, other),
     )  # fmt: skip
-    _finished.append(result)
-    del _finished[:-KEPT]
-    for listener in _listeners:
-        listener(result)
-    return result
 
 
 def _again(kernel: Kernel, args: Sequence[Any], kwargs: dict[str, Any], chip: str) -> Result:
     how = Settings(chip=chip, values=False, timed=False, strict=False)
-    kept = len(_finished)
-    heard = list(_listeners)
-    _listeners.clear()
-    try:
-        return simulate(kernel, args, kwargs, how, chip)
-    finally:
-        del _finished[kept:]
-        _listeners.extend(heard)
+    with _few_collections():
+        return _simulate(kernel, args, kwargs, how, chip)
 
 
 def listen(listener: Callable[[Result], None]) -> None:

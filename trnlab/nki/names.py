@@ -4,14 +4,19 @@
 package that is installed is shadowed only when asked for, and then it is said.
 """
 
+import importlib
 import importlib.util
 import sys
 import warnings
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from trnlab import formats
 from trnlab.errors import NotModelled, TrnlabError
+
+TOPS = ("neuronxcc", "nki")
 
 
 def activate(*, shadow: bool = False) -> None:
@@ -19,13 +24,55 @@ def activate(*, shadow: bool = False) -> None:
 
     Raises TrnlabError when the vendor's package is installed, unless ``shadow`` is set.
     """
-    for top in ("neuronxcc", "nki"):
-        if (top in sys.modules and not hasattr(sys.modules[top], "__trnlab__")) or (
-            top not in sys.modules and importlib.util.find_spec(top) is not None
-        ):
+    for top in TOPS:
+        if _installed(top):
             _refuse(top, shadow)
-    for name, module in _modules().items():
-        sys.modules[name] = module
+            for name in [n for n in sys.modules if n.partition(".")[0] == top]:
+                del sys.modules[name]
+    if not any(isinstance(finder, Names) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Names())
+
+
+def _installed(top: str) -> bool:
+    """Whether another package of this name can be imported; a bare folder is none."""
+    if top in sys.modules:
+        return not hasattr(sys.modules[top], "__trnlab__")
+    spec = importlib.util.find_spec(top)
+    ours = spec is not None and isinstance(spec.loader, Names)
+    return spec is not None and spec.origin is not None and not ours
+
+
+class Names(MetaPathFinder, Loader):
+    """Gives Python the modules of NKI when they are imported, each generation when first asked."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, dict[str, ModuleType]] = {}
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """The module of that name, if it is one of NKI's."""
+        if fullname in self._modules(fullname.partition(".")[0]):
+            return ModuleSpec(fullname, self, origin="trnlab", is_package=True)
+        return None
+
+    def _modules(self, top: str) -> dict[str, ModuleType]:
+        if top not in TOPS:
+            return {}
+        if top not in self.made:
+            makers = _current() if top == "nki" else _older()
+            self.made[top] = {module.__name__: module for module in makers}
+        return self.made[top]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The module, ready made."""
+        return self._modules(spec.name.partition(".")[0])[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing is left to run; the modules below become attributes, as in the vendor's."""
+        found = self._modules(module.__name__.partition(".")[0])
+        for name in found:
+            parent, _, item = name.rpartition(".")
+            if parent == module.__name__:
+                setattr(module, item, importlib.import_module(name))
 
 
 def _refuse(top: str, shadow: bool) -> None:
@@ -65,15 +112,6 @@ def _not_modelled(name: str, needs: str) -> Any:
         raise NotModelled(name, needs)
 
     return type(name.rpartition(".")[2], (), {"__new__": call, "__doc__": f"Needs {needs}."})
-
-
-def _modules() -> dict[str, ModuleType]:
-    found = {module.__name__: module for module in (*_current(), *_older())}
-    for name, module in found.items():
-        parent, _, item = name.rpartition(".")
-        if parent in found:
-            setattr(found[parent], item, module)
-    return found
 
 
 def _current() -> list[ModuleType]:

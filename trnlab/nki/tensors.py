@@ -54,7 +54,7 @@ def check_shape(shape: Any) -> tuple[int, ...]:
     if not sizes or min(sizes) < 1:
         raise BadArguments(
             f"a tensor cannot have the shape {given}",
-            limit="at least one dimension, each a whole number of at least 1",
+            limit="at least one dimension, each at least 1",
             place=running().here(),
             see="nki.language.ndarray",
         )

@@ -9,6 +9,7 @@ from weakref import ref
 import numpy as np
 
 from trnlab import formats
+from trnlab.errors import BadArguments
 from trnlab.isa.tile import Buffer, Tile, row_major
 
 LISTED = 4096  # written tiles that are listed one by one
@@ -129,17 +130,28 @@ def write(tile: Tile, values: np.ndarray) -> None:
             _own(buffer)
     if buffer.data is None:
         _allocate(buffer)
-    target = array(tile, writable=True)
+    target = _target(tile)
     target[...] = values if values.shape == target.shape else values.reshape(target.shape)
     if buffer.written is not True:
         mark_written(tile, covers)
+
+
+def _target(tile: Tile) -> np.ndarray:
+    target = array(tile, writable=True)
+    if not target.flags.writeable:
+        raise BadArguments(
+            f"{tile.buffer.name} is written, but the caller's array is read-only",
+            {"tensor": tile.describe()},
+            fix="pass a copy, or return a new tensor",
+        )
+    return target
 
 
 def write_where(tile: Tile, values: np.ndarray, chosen: np.ndarray) -> None:
     """Stores values where ``chosen`` holds; the other bytes stay as they are."""
     if tile.buffer.borrowers:
         _lend_no_more(tile.buffer)
-    target = array(tile, writable=True)
+    target = _target(tile)
     chosen = np.broadcast_to(chosen, target.shape)
     np.copyto(target, values.reshape(target.shape), where=chosen)
     if tile.buffer.written is not True:
