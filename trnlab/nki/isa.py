@@ -5,27 +5,26 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import trnlab.isa.activate2
-import trnlab.isa.activation
-import trnlab.isa.dma
-import trnlab.isa.elementwise
-import trnlab.isa.exponential
-import trnlab.isa.gather
-import trnlab.isa.matmul
-import trnlab.isa.move
-import trnlab.isa.mx
-import trnlab.isa.random
-import trnlab.isa.reduce
-import trnlab.isa.scan
-import trnlab.isa.search
-import trnlab.isa.select
-import trnlab.isa.statistics  # noqa: F401 - importing a family registers its instructions
 from trnlab.errors import NotModelled
+from trnlab.isa.activate2 import Activate2
+from trnlab.isa.activation import Activate, ActivationReduce
 from trnlab.isa.activation import ReduceCmd as reduce_cmd
 from trnlab.isa.dma import DgeMode as dge_mode
+from trnlab.isa.dma import DmaCompute, DmaCopy, DmaTranspose
 from trnlab.isa.dma import OobMode as oob_mode
-from trnlab.isa.instruction import ISA
+from trnlab.isa.elementwise import Reciprocal, ScalarTensorTensor, TensorScalar, TensorTensor
+from trnlab.isa.exponential import Exponential
+from trnlab.isa.gather import LocalGather, NcNGather
 from trnlab.isa.instruction import Queue as engine
+from trnlab.isa.matmul import NcMatmul, NcTranspose
+from trnlab.isa.move import Memset, NcStreamShuffle, TensorCopy
+from trnlab.isa.mx import NcMatmulMx, QuantizeMx
+from trnlab.isa.random import Dropout, Rand2, Rng, SetRngSeed
+from trnlab.isa.reduce import TensorPartitionReduce, TensorReduce, TensorScalarReduce
+from trnlab.isa.scan import TensorScalarCumulative, TensorTensorScan
+from trnlab.isa.search import NcFindIndex8, NcMatchReplace8, NonzeroWithCount, SequenceBounds, Topk
+from trnlab.isa.select import AffineSelect, Iota, RangeSelect, SelectReduce, TensorCopyPredicated
+from trnlab.isa.statistics import BnAggr, BnStats, Max8
 from trnlab.nki.issue import function_of
 from trnlab.nki.jit import running
 
@@ -65,11 +64,49 @@ def get_nc_sub_version() -> int:
     return 0
 
 
-# The current API's own samples still pass the dtype of the destination to a copy.
-_EXTRA = {"tensor_copy": ", dtype=None"}
-
-for _name, _kind in ISA.items():
-    globals()[_name] = function_of(_kind, extra=_EXTRA.get(_name, ""))
+activate2 = function_of(Activate2)
+activation = function_of(Activate)
+activation_reduce = function_of(ActivationReduce)
+affine_select = function_of(AffineSelect)
+bn_aggr = function_of(BnAggr)
+bn_stats = function_of(BnStats)
+dma_compute = function_of(DmaCompute)
+dma_copy = function_of(DmaCopy)
+dma_transpose = function_of(DmaTranspose)
+dropout = function_of(Dropout)
+exponential = function_of(Exponential)
+iota = function_of(Iota)
+local_gather = function_of(LocalGather)
+max8 = function_of(Max8)
+memset = function_of(Memset)
+nc_find_index8 = function_of(NcFindIndex8)
+nc_match_replace8 = function_of(NcMatchReplace8)
+nc_matmul = function_of(NcMatmul)
+nc_matmul_mx = function_of(NcMatmulMx)
+nc_n_gather = function_of(NcNGather)
+nc_stream_shuffle = function_of(NcStreamShuffle)
+nc_transpose = function_of(NcTranspose)
+nonzero_with_count = function_of(NonzeroWithCount)
+quantize_mx = function_of(QuantizeMx)
+rand2 = function_of(Rand2)
+range_select = function_of(RangeSelect)
+reciprocal = function_of(Reciprocal)
+rng = function_of(Rng)
+scalar_tensor_tensor = function_of(ScalarTensorTensor)
+select_reduce = function_of(SelectReduce)
+sequence_bounds = function_of(SequenceBounds)
+set_rng_seed = function_of(SetRngSeed)
+# The vendor's own samples still pass a dtype to a copy.
+tensor_copy = function_of(TensorCopy, extra=", dtype=None")
+tensor_copy_predicated = function_of(TensorCopyPredicated)
+tensor_partition_reduce = function_of(TensorPartitionReduce)
+tensor_reduce = function_of(TensorReduce)
+tensor_scalar = function_of(TensorScalar)
+tensor_scalar_cumulative = function_of(TensorScalarCumulative)
+tensor_scalar_reduce = function_of(TensorScalarReduce)
+tensor_tensor = function_of(TensorTensor)
+tensor_tensor_scan = function_of(TensorTensorScan)
+topk = function_of(Topk)
 
 constants = SimpleNamespace(
     engine=engine,
@@ -102,5 +139,11 @@ def _not_yet(name: str) -> Callable[..., None]:
     return function
 
 
-for _name in NOT_YET:
-    globals()[_name] = _not_yet(_name)
+sendrecv = _not_yet("sendrecv")
+core_barrier = _not_yet("core_barrier")
+register_alloc = _not_yet("register_alloc")
+register_move = _not_yet("register_move")
+register_load = _not_yet("register_load")
+register_store = _not_yet("register_store")
+rand_set_state = _not_yet("rand_set_state")
+rand_get_state = _not_yet("rand_get_state")

@@ -141,7 +141,6 @@ def _older() -> list[ModuleType]:
     from trnlab.nki.legacy import entry, isa, language
 
     root = "neuronxcc.nki"
-    scalar = _not_modelled(f"{root}.typing.scalar", "kernel arguments that are read at run time")
     return [
         _module("neuronxcc"),
         _module(root, entry),
@@ -156,7 +155,7 @@ def _older() -> list[ModuleType]:
             tensor=entry.tensor,
             mutable_tensor=entry.mutable_tensor,
             mutable=entry.mutable,
-            scalar=scalar,
+            scalar=language.scalar,
         ),
         *_compiler(root),
         _empty(f"{root}.nccl", "collectives between chips"),

@@ -14,6 +14,7 @@ from trnlab.nki.legacy.index import Index, Mask, Ranges, align
 from trnlab.nki.legacy.issuing import emit, issue, on_sbuf
 from trnlab.nki.legacy.pending import result
 from trnlab.nki.legacy.tensor import OldTensor, as_index, inside
+from trnlab.nki.tensor import DynamicSlice
 from trnlab.nki.tensors import make
 
 
@@ -35,14 +36,15 @@ class Indirect:
             raise NotModelled("indexing a tile with a tile", "dynamic addresses in SBUF and PSUM")
         if len(places) > 1:
             raise NotModelled("indexing with several tiles", "one tile of row numbers")
-        if len(parts) < tensor.ndim:
-            raise BadArguments(
-                f"{tensor.buffer.name}: {len(parts)} indices for {tensor.ndim} dimensions",
-                place=running().here(),
-            )
         axis = places[0]
         index: Any = parts[axis]
-        others = [as_index(p, tensor.shape[a], tensor) for a, p in enumerate(parts) if a != axis]
+        others = [
+            p if isinstance(p, Index) else as_index(p, tensor.shape[a], tensor)
+            for a, p in enumerate(_written_out(tensor, parts, index))
+            if a != axis
+        ]
+        if index.size == 1:
+            index = index.reshape((1, 1))
         ndim = max([index.ndim, *(o.ndim for o in others)])
         while index.ndim < ndim:
             index = index.expand_dims(index.ndim)
@@ -95,13 +97,14 @@ class Indirect:
             tuple(high - low for low, high in ranges),
         )
 
-    def gathered(self, dtype: Any = None, mask: Any = None) -> OldTensor:
+    def gathered(self, dtype: Any = None, mask: Any = None, *, skip: bool = False) -> OldTensor:
         """The rows in a new tile."""
         kind = dtype or self.dtype
         if masking.settled(mask) is True:
-            return result(DmaGather, self.shape, kind, self.rows(), on_sbuf(self.index))
+            index = on_sbuf(self.index)
+            return result(DmaGather, self.shape, kind, self.rows(), index, skip)
         made = make(self.shape, kind)
-        self.gather(made, mask)
+        self.gather(made, mask, skip=skip)
         return made
 
     def gather(self, dst: OldTensor, mask: Any = None, *, skip: bool = False) -> None:
@@ -143,3 +146,22 @@ class Indirect:
         if any(high <= low for low, high in ranges):
             return None, other
         return self.cut(ranges), other.cut(ranges)
+
+
+def _written_out(tensor: OldTensor, parts: tuple[Any, ...], index: Any) -> tuple[Any, ...]:
+    """A subscript with index expressions for its slices, as one number in a tile may stand by."""
+    parts = (*parts, *(slice(None),) * (tensor.ndim - len(parts)))
+    if index.size > 1 or not any(isinstance(p, (slice, DynamicSlice)) for p in parts):
+        return parts
+    spans = {a: tensor._span(p, a) for a, p in enumerate(parts) if not isinstance(p, Tile)}
+    kept = [a for a, (*_, drop) in spans.items() if not drop]
+    ndim = max(2, len(kept))
+    return tuple(
+        part
+        if axis not in spans
+        else Index.along(range(start, start + count * step, step), kept.index(axis), ndim)
+        if axis in kept
+        else Index(start, (1,) * ndim, (0,) * ndim)
+        for axis, part in enumerate(parts)
+        for start, count, step, _ in [spans.get(axis, (0, 1, 1, True))]
+    )

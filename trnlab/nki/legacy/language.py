@@ -13,6 +13,7 @@ import numpy as np
 from trnlab import formats
 from trnlab.errors import BadArguments, NotModelled
 from trnlab.isa.dma import DmaCopy, DmaTranspose
+from trnlab.isa.dma import OobMode as oob_mode
 from trnlab.isa.move import Memset
 from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF
 from trnlab.nki.jit import launch, running
@@ -152,24 +153,28 @@ def empty_like(a: Any, dtype: Any = None, *, buffer: Any = None, name: str = "",
     return ndarray(a.shape, dtype or a.dtype, buffer=buffer or a.space, name=name)
 
 
-def load(src: Any, *, mask: Any = None, dtype: Any = None, **_: Any) -> Any:
-    """HBM to a new tile in SBUF."""
+def load(
+    src: Any, *, mask: Any = None, dtype: Any = None, mode: Any = oob_mode.error, **_: Any
+) -> Any:
+    """HBM to a new tile in SBUF; ``mode`` says what to do with rows that are not there."""
     if isinstance(src, Indirect):
         settle()
-        return src.gathered(dtype, mask)
+        return src.gathered(dtype, mask, skip=mode is oob_mode.skip)
     if src.ndim == 1:
         src = src.expand_dims(1)
     return result(DmaCopy, src.shape, dtype or src.dtype, src, mask=mask)
 
 
-def store(dst: Any, value: Any, *, mask: Any = None, **_: Any) -> None:
+def store(
+    dst: Any, value: Any, *, mask: Any = None, mode: Any = oob_mode.error, **_: Any
+) -> None:
     """A tile to HBM; what is in PSUM goes through SBUF."""
     settle()
     if not isinstance(value, OldTensor):
         number, value = value, make(dst.shape, dst.dtype, SBUF)
         emit(Memset, value, number)
     if isinstance(dst, Indirect):
-        dst.scatter(value, mask)
+        dst.scatter(value, mask, skip=mode is oob_mode.skip)
     elif value.size != dst.size:
         copy_into(dst, value, mask)
     else:
@@ -230,6 +235,16 @@ def num_programs(axes: Any = None) -> int:
 def program_ndim() -> int:
     """How many dimensions the launch grid has."""
     return len(launch().grid)
+
+
+def scalar(tile: Any) -> int:
+    """The one number in a tile, for a loop or a branch on data."""
+    settle()
+    run = running()
+    if not run.values:
+        raise NotModelled("control flow that depends on data", "a run with values", run.here())
+    run.note("loops and branches on data went the way of these inputs")
+    return int(run.executor.show(tile).reshape(-1)[0])
 
 
 def device_print(prefix: str, x: Any, **_: Any) -> None:
