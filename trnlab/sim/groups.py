@@ -17,7 +17,7 @@ from trnlab.sim import memory
 from trnlab.sim.rows import Rows, join_below, join_beside, rows_of
 
 WAITING = 64  # groups; more only cost memory, they do not get faster
-WAITING_BYTES = 64 * 2**20  # of inputs
+WAITING_BYTES = 64 * 2**20  # of inputs that are held only for them
 
 
 @dataclass(eq=False)
@@ -83,7 +83,8 @@ class Groups:
             readers = self.inputs.get(tile.buffer.index)
             if readers is None:
                 self.inputs[tile.buffer.index] = {number: None}
-                self.held += tile.buffer.nbytes
+                if tile.buffer.borrowed is None:  # else the bytes are the caller's
+                    self.held += tile.buffer.nbytes
             else:
                 readers[number] = None
 
@@ -177,22 +178,30 @@ Ready = tuple[Group, list[tuple[Rows, Rows]]]
 
 
 def _clusters(ready: list[Ready]) -> list[list[Ready]]:
-    """Neighbouring groups whose stationaries lie side by side and meet the same moving data."""
+    """Neighbouring groups with one operand in common whose others lie side by side."""
     clusters: list[list[Ready]] = []
     for group in ready:
-        if clusters and _continues(clusters[-1], group[1]):
+        if clusters and _continues(clusters[-1], group):
             clusters[-1].append(group)
         else:
             clusters.append([group])
     return clusters
 
 
-def _continues(cluster: list[Ready], pairs: list[tuple[Rows, Rows]]) -> bool:
-    last = cluster[-1][1]
-    if len(last) != len(pairs) or len(pairs) != 1:
+def _continues(cluster: list[Ready], group: Ready) -> bool:
+    if len(cluster[-1][1]) != 1 or len(group[1]) != 1:
         return False
-    (left, right), (next_left, next_right) = last[0], pairs[0]
-    return right.same_as(next_right) and left.beside(next_left)
+    shared = _shared_side(cluster[0], cluster[-1] if len(cluster) > 1 else group)
+    if shared is None:
+        return False
+    last, new = cluster[-1][1][0], group[1][0]
+    return last[shared].same_as(new[shared]) and last[1 - shared].beside(new[1 - shared])
+
+
+def _shared_side(a: Ready, b: Ready) -> int | None:
+    """Which operand two groups have in common: 0 for stationary, 1 for moving."""
+    sides = [side for side in (0, 1) if a[1][0][side].same_as(b[1][0][side])]
+    return sides[0] if len(sides) == 1 else None
 
 
 def _compute_together(cluster: list[Ready]) -> None:
@@ -200,12 +209,15 @@ def _compute_together(cluster: list[Ready]) -> None:
         group, pairs = cluster[0]
         _finish(group, _product(pairs))
         return
-    lefts = [pairs[0][0] for _, pairs in cluster]
-    wide = _product([(join_beside(lefts), cluster[0][1][0][1])])
+    shared = _shared_side(cluster[0], cluster[1])
+    common = cluster[0][1][0][shared]  # type: ignore[index]
+    parts = [pairs[0][1 - shared] for _, pairs in cluster]  # type: ignore[operator]
+    joined = join_beside(parts)
+    wide = _product([(common, joined) if shared == 0 else (joined, common)])
     start = 0
-    for (group, _), left in zip(cluster, lefts, strict=True):
-        stop = start + left.shape[1]
-        _finish(group, wide[start:stop])
+    for (group, _), part in zip(cluster, parts, strict=True):
+        stop = start + part.shape[1]
+        _finish(group, wide[:, start:stop] if shared == 0 else wide[start:stop])
         start = stop
 
 

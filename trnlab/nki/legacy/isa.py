@@ -40,8 +40,8 @@ from trnlab.nki.isa import (
 )
 from trnlab.nki.jit import running
 from trnlab.nki.legacy.indirect import Indirect
-from trnlab.nki.legacy.issuing import emit, transposed_in
-from trnlab.nki.legacy.math import reduction, together
+from trnlab.nki.legacy.issuing import emit, on_sbuf, transposed_in
+from trnlab.nki.legacy.math import REPEATED, reduction, together
 from trnlab.nki.legacy.pending import result, settle
 from trnlab.nki.legacy.selecting import affine_select, iota, range_select, select_reduce
 
@@ -123,8 +123,11 @@ def tensor_copy(
 def tensor_copy_predicated(
     *, src: Any, dst: Any, predicate: Any, reverse_pred: bool = False, mask: Any = None, **_: Any
 ) -> None:
-    """dst = src where the predicate is not 0."""
+    """dst = src where the predicate is not 0; missing last dimensions are repeated."""
     settle()
+    if predicate.size < dst.size and predicate.partitions == dst.partitions:
+        missing = (1,) * (dst.ndim - predicate.ndim)
+        predicate = predicate.reshape((*predicate.shape, *missing)).broadcast_to(dst.shape)
     emit(TensorCopyPredicated, dst, src, predicate, reverse_pred, mask=mask)
 
 
@@ -143,6 +146,8 @@ def tensor_tensor(
     kind = dtype if dtype is not None else formats.promote(data1.dtype, data2.dtype)
     if data1.partitions == data2.partitions and data1.free != data2.free:
         data1, data2 = together(data1, data2)
+    if data1.space is PSUM and data2.space is PSUM:
+        data1, data2 = (on_sbuf(t) if t.buffer.name == REPEATED else t for t in (data1, data2))
     return result(TensorTensor, data1.shape, kind, data1, data2, op, engine, mask=mask)
 
 

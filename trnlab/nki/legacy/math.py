@@ -23,6 +23,7 @@ from trnlab.nki.tensor import NkiTensor
 from trnlab.nki.tensors import make
 
 MOVING_MAX = 512  # columns that one matmul streams
+REPEATED = "repeated"  # name of a tile that the older compiler may hold wherever it suits
 
 
 def broadcast_to(src: Any, *, shape: Any, **_: Any) -> OldTensor:
@@ -36,13 +37,21 @@ def broadcast_to(src: Any, *, shape: Any, **_: Any) -> OldTensor:
 
 
 def _to_partitions(x: OldTensor, count: int) -> OldTensor:
-    """One partition copied to many: a matmul with a column of ones, then out of PSUM."""
+    """One partition copied to many: a matmul with a column of ones.
+
+    What fits a bank stays in PSUM, from where the vector engine reads it while it reads SBUF.
+    """
     if formats.is_integer(x.dtype) and x.itemsize == 4:  # fp32 holds 24 bits only
         return _to_partitions(x.view("uint8"), count).view(x.dtype)  # type: ignore[return-value]
     exact = x.dtype if formats.is_float(x.dtype) else "float32"
     row = on_sbuf(x, exact).reshape((1, x.size))
-    ones, made = make((1, count), row.dtype, SBUF), make((count, x.size), x.dtype, SBUF)
+    ones = make((1, count), row.dtype, SBUF)
     emit(Memset, ones, 1.0)
+    if x.size <= MOVING_MAX and formats.name(x.dtype) == "float32":
+        made = make((count, x.size), "float32", PSUM, REPEATED)
+        emit(NcMatmul, made, ones, row, True, False, False, False)
+        return made
+    made = make((count, x.size), x.dtype, SBUF)
     for start in range(0, x.size, MOVING_MAX):
         stop = min(start + MOVING_MAX, x.size)
         part = make((count, stop - start), "float32", PSUM)
@@ -81,6 +90,8 @@ def binary(name: str, x: Any, y: Any, dtype: Any = None, mask: Any = None) -> An
     settle()
     if name == "divide":
         return _divided(x, y, dtype, mask)
+    if name.startswith("bitwise") and _is_truth(x) and _is_truth(y):
+        name = name.replace("bitwise", "logical")
     kind = dtype
     if kind is None:
         kind = np.bool_ if name in _FLAGS else formats.promote(_dtype(x), _dtype(y))
@@ -135,6 +146,10 @@ def _divided(x: Any, y: Any, dtype: Any, mask: Any) -> Any:
 
 def _dtype(value: Any) -> Any:
     return value.dtype if isinstance(value, (OldTensor, np.generic)) else value
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, OldTensor) and formats.name(value.dtype) == "bool_"
 
 
 def _is_column(vector: OldTensor, tile: OldTensor) -> bool:
