@@ -6,6 +6,7 @@ TrnlabError
     OutOfMemory             tensors do not fit
     OutOfBounds             an index leaves its tensor
     UninitialisedRead       bytes are read that nobody wrote
+    Deadlock                cores wait for each other for ever
     BadArguments            a kernel was called with the wrong things
   UnknownName               no such chip, instruction, kernel, file
   MissingExtra              an optional part is not installed
@@ -70,6 +71,10 @@ class OutOfBounds(ProgramError):
 
 class UninitialisedRead(ProgramError):
     """Bytes are read that nobody wrote."""
+
+
+class Deadlock(ProgramError):
+    """Two cores wait for something that will never happen."""
 
 
 class BadArguments(ProgramError):

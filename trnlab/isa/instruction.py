@@ -49,6 +49,7 @@ class Instruction:
     engines: ClassVar[tuple[str, ...]]
     needs: ClassVar[str | None]
     writes: ClassVar[tuple[str, ...]] = ("dst",)
+    moves: ClassVar[bool] = True  # whether bytes are read and written, not only waited for
     updates: ClassVar[bool] = False  # whether the first written operand is read as well
     operands: ClassVar[tuple[str, ...]]  # fields that may hold tiles
     scalars: ClassVar[frozenset[str]]  # of these, the ones that may hold a number instead

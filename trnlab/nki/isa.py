@@ -19,14 +19,16 @@ from trnlab.isa.instruction import Queue as engine
 from trnlab.isa.matmul import NcMatmul, NcTranspose
 from trnlab.isa.move import Memset, NcStreamShuffle, TensorCopy
 from trnlab.isa.mx import NcMatmulMx, QuantizeMx
+from trnlab.isa.pair import CoreBarrier, SendRecv
 from trnlab.isa.random import Dropout, Rand2, Rng, SetRngSeed
 from trnlab.isa.reduce import TensorPartitionReduce, TensorReduce, TensorScalarReduce
 from trnlab.isa.scan import TensorScalarCumulative, TensorTensorScan
 from trnlab.isa.search import NcFindIndex8, NcMatchReplace8, NonzeroWithCount, SequenceBounds, Topk
 from trnlab.isa.select import AffineSelect, Iota, RangeSelect, SelectReduce, TensorCopyPredicated
 from trnlab.isa.statistics import BnAggr, BnStats, Max8
-from trnlab.nki.issue import function_of
-from trnlab.nki.jit import running
+from trnlab.nki.issue import function_of, issue_slowly
+from trnlab.nki.jit import launch, running
+from trnlab.nki.pair import partner_of
 
 tensor_engine, vector_engine, scalar_engine = engine.tensor, engine.vector, engine.scalar
 gpsimd_engine, sync_engine, unknown_engine = engine.gpsimd, engine.sync, engine.unknown
@@ -108,6 +110,46 @@ tensor_tensor = function_of(TensorTensor)
 tensor_tensor_scan = function_of(TensorTensorScan)
 topk = function_of(Topk)
 
+
+def sendrecv(
+    src: Any, dst: Any, send_to_rank: int, recv_from_rank: int, pipe_id: int,
+    dma_engine: Any = dma_engine.dma, name: str | None = None,
+) -> None:  # fmt: skip
+    how = (send_to_rank, recv_from_rank, pipe_id, dma_engine)
+
+    def exchange(offers: dict[int, Any]) -> None:
+        run, here = running(), running().core_index
+        sent = {}
+        if run.values:
+            sent = {core: run.executor.show(given).copy() for core, (given, _) in offers.items()}
+        for core, (_, target) in sorted(offers.items()):
+            run.switch(core)
+            issue_slowly(run, SendRecv, (offers[1 - core][0], target, *how))
+        for core, (_, target) in offers.items():
+            if run.values:  # a tile may be sent and received in one
+                run.executor.store(target, sent[1 - core], raw=True)
+        run.switch(here)
+
+    partner_of(launch().pair, "sendrecv").meet(("sendrecv", pipe_id), (src, dst), exchange)
+
+
+def core_barrier(
+    data: Any, cores: Any, engine: Any = engine.gpsimd, name: str | None = None
+) -> None:
+    def both(_: dict[int, Any]) -> None:
+        run, here = running(), running().core_index
+        for core in (0, 1, 0):  # the first learns last that the second is there
+            run.switch(core)
+            issue_slowly(run, CoreBarrier, (data, tuple(cores), engine))
+        run.switch(here)
+
+    key = ("core_barrier", data.buffer.name)
+    partner_of(launch().pair, "core_barrier").meet(key, None, both)
+
+
+sendrecv.__doc__ = SendRecv.__doc__
+core_barrier.__doc__ = CoreBarrier.__doc__
+
 constants = SimpleNamespace(
     engine=engine,
     reduce_cmd=reduce_cmd,
@@ -119,8 +161,6 @@ constants = SimpleNamespace(
 )
 
 NOT_YET = {
-    "sendrecv": "two cores that run at the same time",
-    "core_barrier": "two cores that run at the same time",
     "register_alloc": "dynamic control flow",
     "register_move": "dynamic control flow",
     "register_load": "dynamic control flow",
@@ -139,8 +179,6 @@ def _not_yet(name: str) -> Callable[..., None]:
     return function
 
 
-sendrecv = _not_yet("sendrecv")
-core_barrier = _not_yet("core_barrier")
 register_alloc = _not_yet("register_alloc")
 register_move = _not_yet("register_move")
 register_load = _not_yet("register_load")

@@ -20,6 +20,7 @@ from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.machine.facts import numbers
 from trnlab.nki.arguments import Arguments
+from trnlab.nki.pair import Pair
 from trnlab.sim.core import Run
 from trnlab.sim.tracing import trace_of
 from trnlab.trace import Trace
@@ -53,6 +54,13 @@ class Launch:
     next_shared: int = 0
     pending: Any = None  # the older API's instruction whose destination is not known yet
     settle: Callable[[], None] | None = None  # issues it
+    pair: Pair | None = None  # the two cores, where two run at the same time
+
+    def start(self, core: int, ids: tuple[int, ...], next_shared: int = 0) -> None:
+        """An instance of the kernel starts, or goes on."""
+        self.run.switch(core)
+        self.ids, self.next_shared = ids, next_shared
+
     declared: dict[Any, Any] = field(default_factory=dict)  # addresses by where they were given
 
 
@@ -188,9 +196,12 @@ def _simulate(
     bound = Arguments(run, kernel.function, args, kwargs)
     returned = None
     try:
-        for core, ids in instances:
-            run.core_index, here.ids, here.next_shared = core, ids, 0
-            returned = _execute(here, kernel, bound)
+        if kernel.api == "nki" and cores == 2:
+            returned = _execute_pair(here, kernel, bound)
+        else:
+            for core, ids in instances:
+                here.start(core, ids)
+                returned = _execute(here, kernel, bound)
         bound.check_outputs(returned)
     except ProgramError as last:  # nothing after this has a meaning, but what came before counts
         last.place = last.place or run.here()
@@ -234,6 +245,21 @@ def _execute(here: Launch, kernel: Kernel, bound: Arguments) -> Any:
             if here.settle is not None:
                 here.settle()
             return returned
+    finally:
+        _state.pop()
+
+
+def _execute_pair(here: Launch, kernel: Kernel, bound: Arguments) -> Any:
+    """Runs a kernel on two cores at the same time."""
+    here.pair = Pair(
+        here.run,
+        lambda: (here.run.core_index, here.ids, here.next_shared),
+        lambda state: here.start(*state),
+    )
+    bodies = [lambda: kernel.function(*bound.args, **bound.kwargs)] * 2
+    _state.append(here)
+    try:
+        return here.pair.execute(bodies, [(0, (0,), 0), (1, (1,), 0)])
     finally:
         _state.pop()
 

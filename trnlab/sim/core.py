@@ -247,8 +247,12 @@ class Run:
         for position, item in entry.picks:
             tile = operands[position] if item < 0 else operands[position][item]
             self._operand((tile.buffer.index, tile.layout.index, tile.offset))
-        if self.values:
+        if self.values and entry.model.moves:
             self._compute(entry, operands, mask)
+
+    def switch(self, core: int) -> None:
+        """Another core of the launch runs from here on."""
+        self.core_index = self.executor.core = core
 
     def _compute(self, entry: Entry, operands: tuple[Any, ...], mask: Any) -> None:
         try:

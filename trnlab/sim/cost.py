@@ -83,6 +83,8 @@ def _transfer(transfer: Transfer, core: Core) -> Cost:
 
 def _totals(instruction: Instruction) -> dict[str, float]:
     totals: dict[str, float] = {"instructions": 1.0}
+    if not instruction.moves:
+        return totals
     tiles = instruction.tiles()
     for name in instruction.reads():
         key = f"{_memory(tiles[name])}_read_bytes"

@@ -52,7 +52,8 @@ class Executor:
 
     report: Callable[..., None]
     strict_reads: bool = True
-    registers: dict[str, np.ndarray] = field(default_factory=dict)
+    registers: dict[tuple[int, str], np.ndarray] = field(default_factory=dict)  # by core, queue
+    core: int = 0
     groups: Groups = field(default_factory=Groups)
 
     def compute(self, entry: Entry, operands: tuple[Any, ...], mask: np.ndarray | None) -> None:
@@ -102,9 +103,10 @@ class Executor:
         model = entry.model
         if not model.accumulator:
             return model.value(*arrays)
-        registers = self.registers.get(model.accumulator)
+        key = (self.core, model.accumulator)
+        registers = self.registers.get(key)
         if registers is None:
-            registers = self.registers[model.accumulator] = np.zeros(128, np.float32)
+            registers = self.registers[key] = np.zeros(128, np.float32)
         first = next(v for v in operands if isinstance(v, Tile))
         return model.value(*arrays, registers=registers[first.start_partition :])
 

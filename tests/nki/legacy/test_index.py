@@ -196,8 +196,11 @@ def test_dimensions_in_another_order():
         (lambda x: x[0, 0, 0], OutOfBounds, "3 indices for 2 dimensions"),
         (lambda x: x[2:2], OutOfBounds, "is empty"),
         (lambda x: x[:, ::-1], OutOfBounds, "is empty"),
-        (lambda x: x[nl.mgrid[0:4, 0:4].p, nl.mgrid[0:4, 2:6].x].reshape((2, 8)), OutOfBounds,
-         "indices 2 to 5 leave dimension 1"),
+        (
+            lambda x: x[nl.mgrid[0:4, 0:4].p, nl.mgrid[0:4, 2:6].x].reshape((2, 8)),
+            OutOfBounds,
+            "indices 2 to 5 leave dimension 1",
+        ),
         (lambda x: x[0.5], NotModelled, "indexing with float"),
         (lambda x: nl.arange(4)[:, None] + nl.arange(3)[:, None], BadArguments, "do not broadcast"),
         (lambda x: nl.arange(4) * nl.arange(4), NotModelled, "product of two indices"),

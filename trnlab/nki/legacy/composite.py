@@ -77,9 +77,7 @@ def all(x: Any, axis: Any, *, dtype: Any = np.bool_, mask: Any = None, **_: Any)
     return reduction("logical_and", x, axis, dtype, mask)
 
 
-def where(
-    condition: Any, x: Any, y: Any, *, dtype: Any = None, mask: Any = None, **_: Any
-) -> Any:
+def where(condition: Any, x: Any, y: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
     """x where the condition is not 0, else y."""
     settle()
     kinds = [v.dtype if isinstance(v, OldTensor) else v for v in (x, y)]

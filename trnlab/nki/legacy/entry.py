@@ -2,6 +2,7 @@
 
 import json
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -66,7 +67,12 @@ class BenchmarkKernel(FileKernel):
     benchmark_result: Any
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        outputs = super().__call__(*args, **kwargs)
+        described = any(isinstance(v, Described) for v in (*args, *kwargs.values()))
+        before = core.configure(values=settings().values and not described)
+        try:
+            outputs = super().__call__(*args, **kwargs)
+        finally:
+            core.configure(values=before.values)
         last = core.results()[-1].trace
         self.benchmark_result = SimpleNamespace(nc_latency=Latency(last.seconds if last else None))
         return outputs
@@ -98,10 +104,20 @@ def profile(function: Any = None, **options: Any) -> Any:
     return baremetal(function, **options) if function is not None else baremetal(**options)
 
 
-class _Annotation:
-    """Type annotations: ``nt.tensor[128, 512]`` and the like say what a kernel expects."""
+@dataclass(frozen=True)
+class Described:
+    """An argument of a benchmark of which only shape and dtype are known."""
 
-    def __class_getitem__(cls, shape: Any) -> Any:
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+class _Annotation:
+    """``nt.tensor[128, 512]`` annotates; ``nt.tensor[[128, 512], dtype]`` stands for an array."""
+
+    def __class_getitem__(cls, key: Any) -> Any:
+        if isinstance(key, tuple) and len(key) == 2 and isinstance(key[0], (list, tuple)):
+            return Described(tuple(key[0]), key[1])
         return cls
 
 

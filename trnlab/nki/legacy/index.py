@@ -171,8 +171,7 @@ class Index:
         full = self.padded(len(ranges))
         offset = full.offset + sum(s * low for s, (low, _) in zip(full.steps, ranges, strict=True))
         sizes = [
-            high - low if n > 1 else 1
-            for n, (low, high) in zip(full.sizes, ranges, strict=True)
+            high - low if n > 1 else 1 for n, (low, high) in zip(full.sizes, ranges, strict=True)
         ]
         return Index(offset, tuple(sizes), full.steps)
 

@@ -140,9 +140,7 @@ class Indirect:
             raise BadArguments(f"a mask over {known.shape} does not fit {self.shape}")
         ranges, rest = fitted.box(self.shape)
         if rest:
-            raise NotModelled(
-                "indirect transfers masked over several dimensions", "splitting them"
-            )
+            raise NotModelled("indirect transfers masked over several dimensions", "splitting them")
         if any(high <= low for low, high in ranges):
             return None, other
         return self.cut(ranges), other.cut(ranges)

@@ -266,9 +266,7 @@ def nc_match_replace8(
     return result(NcMatchReplace8, data.shape, kind, data, vals, imm, dst_idx, mask=mask)
 
 
-def nc_stream_shuffle(
-    src: Any, dst: Any, shuffle_mask: Any, *, mask: Any = None, **_: Any
-) -> None:
+def nc_stream_shuffle(src: Any, dst: Any, shuffle_mask: Any, *, mask: Any = None, **_: Any) -> None:
     """dst partition i = src partition shuffle_mask[i], in groups of 32."""
     settle()
     emit(NcStreamShuffle, dst, src, tuple(int(n) for n in shuffle_mask), mask=mask)

@@ -165,9 +165,7 @@ def load(
     return result(DmaCopy, src.shape, dtype or src.dtype, src, mask=mask)
 
 
-def store(
-    dst: Any, value: Any, *, mask: Any = None, mode: Any = oob_mode.error, **_: Any
-) -> None:
+def store(dst: Any, value: Any, *, mask: Any = None, mode: Any = oob_mode.error, **_: Any) -> None:
     """A tile to HBM; what is in PSUM goes through SBUF."""
     settle()
     if not isinstance(value, OldTensor):

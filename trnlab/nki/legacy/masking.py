@@ -110,9 +110,7 @@ def _one_free_axis(found: list[tuple[int, int, OldTensor, Mask]], mask: Mask) ->
         )
 
 
-def _cut_matmul(
-    operands: tuple[Any, ...], guide: OldTensor, ranges: Ranges
-) -> tuple[Any, ...]:
+def _cut_matmul(operands: tuple[Any, ...], guide: OldTensor, ranges: Ranges) -> tuple[Any, ...]:
     """Inputs share their partitions; the free dimension of each is a dimension of the result."""
     dst, left, right, *rest = operands
     if guide is dst:
@@ -131,9 +129,7 @@ def _rows(tile: OldTensor, rows: tuple[int, int]) -> OldTensor:
     return tile.cut([rows, *((0, n) for n in tile.shape[1:])])
 
 
-def _cut_transpose(
-    operands: tuple[Any, ...], guide: OldTensor, ranges: Ranges
-) -> tuple[Any, ...]:
+def _cut_transpose(operands: tuple[Any, ...], guide: OldTensor, ranges: Ranges) -> tuple[Any, ...]:
     """The mask speaks about the source; the destination has the dimensions the other way round."""
     dst, src, *rest = operands
     ours = ranges if guide is src else ranges[::-1]
@@ -150,9 +146,13 @@ def _cut(value: Any, shape: tuple[int, ...], ranges: Ranges) -> Any:
     for axis, (n, m, part) in enumerate(zip(value.shape, shape, ranges, strict=False)):
         if n == m:
             mine[axis] = part
-    if value.size == _size(shape) and value.shape != shape and any(
-        part != (0, m) and (axis >= value.ndim or value.shape[axis] != m)
-        for axis, (m, part) in enumerate(zip(shape, ranges, strict=True))
+    if (
+        value.size == _size(shape)
+        and value.shape != shape
+        and any(
+            part != (0, m) and (axis >= value.ndim or value.shape[axis] != m)
+            for axis, (m, part) in enumerate(zip(shape, ranges, strict=True))
+        )
     ):
         raise NotModelled("a mask on tiles of different shapes", "the same shape on all of them")
     return value.cut(mine)

@@ -1,0 +1,378 @@
+"""`neuronxcc.nki.isa`: returned tiles, and the copies that the older compiler puts in between."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import trnlab
+from tests.support import same, whole_numbers
+from trnlab import NotModelled, Violations
+from trnlab.errors import BadArguments, OutOfBounds
+from trnlab.nki.legacy import entry
+from trnlab.nki.legacy import isa as nisa
+from trnlab.nki.legacy import language as nl
+
+A = whole_numbers(128, 64)
+B = whole_numbers(128, 64, seed=1)
+S = np.random.default_rng(2).standard_normal((128, 64)).astype(np.float32)
+COLUMN = whole_numbers(128, 1, seed=5)
+
+
+def stored(tile):
+    out = nl.ndarray(tile.shape, tile.dtype, buffer=nl.shared_hbm)
+    nl.store(out, tile)
+    return out
+
+
+def run(function, *arrays, chip="trn2"):
+    """What a function of tiles returns for arrays, and the names of its instructions in order."""
+
+    def kernel(*tensors):
+        out = function(*(nl.load(t) for t in tensors))
+        return tuple(stored(t) for t in out) if isinstance(out, tuple) else stored(out)
+
+    out, trace = trnlab.run(entry.jit(kernel), chip)(*arrays)
+    names = [trace.names[trace.name[row]] for row in range(len(trace))]
+    return out, [name for name in names if name != "dma_copy"]
+
+
+def apply(function, *arrays, **how):
+    return run(function, *arrays, **how)[0]
+
+
+def test_arithmetic():
+    assert same(apply(lambda a, b: nisa.tensor_tensor(a, b, np.add), A, B), A + B)
+    assert same(apply(lambda a, b: nisa.tensor_tensor(a, b, nl.multiply), A, COLUMN), A * COLUMN)
+    twice = apply(lambda a: nisa.tensor_scalar(a, np.multiply, 2.0, op1=np.add, operand1=1.0), A)
+    assert same(twice, A * 2 + 1)
+    assert same(apply(lambda a: nisa.tensor_scalar(a, np.subtract, 2.0, True), A), 2 - A)
+    assert same(
+        apply(lambda a, b, c: nisa.scalar_tensor_tensor(
+            data=a, op0=np.subtract, operand0=c, op1=np.multiply, operand1=b), A, B, COLUMN),
+        (A - COLUMN) * B,
+    )  # fmt: skip
+    assert same(apply(lambda a: nisa.reciprocal(a, dtype=nl.float32), np.abs(A) + 1),
+                1 / (np.abs(A) + 1))  # fmt: skip
+
+
+def test_activation_and_its_sums():
+    def function(a, c):
+        total, more = nl.ndarray((128, 1), nl.float32), nl.ndarray((128, 1), nl.float32)
+        out = nisa.activation(nl.square, a, bias=c, scale=2.0, reduce_op=np.add, reduce_res=total,
+                              reduce_cmd=nisa.reduce_cmd.reset_reduce)  # fmt: skip
+        again = nisa.activation_reduce(np.copy, a, reduce_op=np.add, reduce_res=more)
+        return out, again, total, more
+
+    out, again, total, more = apply(function, A, COLUMN)
+    want = np.square(A * 2 + COLUMN)
+    assert same(out, want)
+    assert same(again, A)
+    assert same(total, want.sum(axis=1, keepdims=True))
+    assert same(more, A.sum(axis=1, keepdims=True))
+
+
+REDUCED = whole_numbers(128, 3, 4)
+
+
+@pytest.mark.parametrize("axis", [2, (1, 2), (1,)])
+def test_reductions(axis):
+    got = apply(lambda a: nisa.tensor_reduce(np.max, a, axis=axis, negate=True), REDUCED)
+    assert same(got, -REDUCED.max(axis=axis).reshape(got.shape))
+
+
+def test_reductions_of_other_kinds():
+    assert same(
+        apply(lambda a: nisa.tensor_partition_reduce(np.add, a), A), A.sum(0, keepdims=True)
+    )
+
+    def both(a):
+        top = nl.ndarray((128, 1), nl.float32)
+        return nisa.tensor_scalar_reduce(
+            data=a, op0=np.multiply, operand0=2.0, reduce_op=np.max, reduce_res=top
+        ), top
+
+    out, top = apply(both, A)
+    assert same(out, A * 2)
+    assert same(top, (A * 2).max(axis=1, keepdims=True))
+    ones = np.ones_like(A)
+    scan = apply(lambda o, a: nisa.tensor_tensor_scan(o, a, 0.0, np.multiply, np.add), ones, A)
+    assert same(scan, np.cumsum(A, axis=1))
+
+
+def test_statistics():
+    def function(a):
+        return nisa.bn_aggr(nisa.bn_stats(a))
+
+    want = np.stack([S.mean(axis=1), S.var(axis=1)], axis=1)
+    np.testing.assert_allclose(apply(function, S), want, rtol=1e-5, atol=1e-6)
+
+
+def test_the_largest_eight():
+    def function(a):
+        top = nisa.max8(src=a)
+        where = nisa.nc_find_index8(data=a, vals=top)
+        left = nisa.nc_match_replace8(data=a, vals=top, imm=0.0)
+        return top, where, left
+
+    top, where, left = apply(function, np.abs(S))
+    order = np.argsort(-np.abs(S), axis=1)[:, :8]
+    assert same(top, np.take_along_axis(np.abs(S), order, 1))
+    assert same(where, order.astype(np.uint32))
+    want = np.abs(S)
+    np.put_along_axis(want, order, 0, 1)
+    assert same(left, want)
+
+
+def test_iota_and_affine_select():
+    i, j, k = nl.mgrid[0:128, 0:8, 0:8]
+    got = apply(lambda a: nisa.iota(i * 100 + j * 10 - k, dtype=nl.int32), A)
+    x, y, z = np.mgrid[0:128, 0:8, 0:8]
+    assert same(got, (x * 100 + y * 10 - z).astype(np.int32))
+    p, f = nl.arange(128)[:, None], nl.arange(64)[None, :]
+    rows, columns = np.mgrid[0:128, 0:64]
+    for pred, want in (
+        (p >= f, rows >= columns),
+        (2 * p < f + 3, 2 * rows < columns + 3),
+        (p == f, rows == columns),
+        (f > 5, columns > 5),
+        (True, rows >= 0),
+        (False, rows < 0),
+    ):
+        got = apply(lambda a, pred=pred: nisa.affine_select(pred, a, -7.0), A)
+        assert same(got, np.where(want, A, np.float32(-7)))
+
+
+def test_selecting():
+    def ranges(a, low, high):
+        top = nl.ndarray((128, 1), nl.float32)
+        out = nisa.range_select(
+            on_true_tile=a, comp_op0=np.greater_equal, comp_op1=np.less, bound0=low, bound1=high,
+            reduce_res=top, range_start=10,
+        )  # fmt: skip
+        return out, top
+
+    low, high = np.full((128, 1), 20, np.float32), np.full((128, 1), 40, np.float32)
+    out, top = apply(ranges, A, low, high)
+    columns = np.arange(64) + 10
+    want = np.where((columns >= 20) & (columns < 40), A, np.finfo(np.float32).min)
+    assert same(out, want.astype(np.float32))
+    assert same(top, want.max(axis=1, keepdims=True).astype(np.float32))
+
+    def reduced(a, chosen):
+        out, top = nl.ndarray((128, 64), nl.float32), nl.ndarray((128, 1), nl.float32)
+        nisa.select_reduce(dst=out, predicate=chosen, on_true=a, on_false=-1.0, reduce_res=top)
+        return out, top
+
+    out, top = apply(reduced, A, (B > 0).astype(np.uint8))
+    assert same(out, np.where(B > 0, A, np.float32(-1)))
+    assert same(top, out.max(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("shape", [(128, 64), (128, 1)])
+def test_copies_where_a_predicate_holds(shape):
+    chosen = (whole_numbers(*shape, seed=3) > 0).astype(np.uint8)
+
+    def function(a, b, c):
+        nisa.tensor_copy_predicated(src=a, dst=b, predicate=c)
+        return b
+
+    assert same(apply(function, A, B, chosen), np.where(chosen, A, B))
+
+
+def test_moving():
+    assert same(
+        apply(lambda a: nisa.tensor_copy(a, dtype=nl.bfloat16), A), A.astype(ml_dtypes.bfloat16)
+    )
+    assert same(apply(lambda a: nisa.memset((4, 5), 3, nl.int32), A), np.full((4, 5), 3, np.int32))
+
+    def shuffled(a):
+        out = nl.ndarray((128, 64), a.dtype)
+        nisa.nc_stream_shuffle(a, out, list(range(31, -1, -1)))
+        return out
+
+    assert same(apply(shuffled, A), A.reshape(4, 32, 64)[:, ::-1].reshape(128, 64))
+
+
+def test_gathers():
+    index = np.random.default_rng(0).integers(0, 64, (128, 4)).astype(np.uint16)
+    got = apply(nisa.local_gather, A, index)
+    flat = index.reshape(8, 16, 4).transpose(0, 2, 1).reshape(8, 1, 64)
+    want = np.take_along_axis(A.reshape(8, 16, 64), flat.astype(int), axis=2)
+    assert same(got, want.reshape(128, 64))
+    ids = np.array([[1, 1, 2, 0, 3, 3]], np.int32)
+    got = apply(lambda t: nisa.sequence_bounds(segment_ids=t), ids)
+    assert same(got, np.array([[[0, 0, 2, 6, 4, 4], [2, 2, 3, -1, 6, 6]]], np.int32))
+
+
+def test_a_running_sum():
+    def function(a):
+        return nisa.tensor_scalar_cumulative(src=a, op0=np.multiply, op1=np.add, imm0=2.0)
+
+    assert same(apply(function, A), np.cumsum(2 * A, axis=1))
+
+
+# --- copies in between
+
+
+def test_a_large_transpose_lands_in_psum():
+    out, names = run(nisa.nc_transpose, A)
+    assert same(out, A.T)
+    assert names == ["nc_transpose", "tensor_copy"]
+
+
+def test_a_small_transpose_stays_on_the_vector_engine():
+    out, names = run(nisa.nc_transpose, A[:32, :32].copy())
+    assert same(out, A[:32, :32].T)
+    assert names == ["nc_transpose"]
+
+
+@pytest.mark.parametrize("space", [nl.sbuf, nl.psum])
+@pytest.mark.parametrize("dtype", [nl.float32, nl.bfloat16])
+def test_a_transpose_goes_where_it_is_assigned(space, dtype):
+    def function(a):
+        out = nl.ndarray((64, 128), dtype, buffer=space)
+        out[...] = nisa.nc_transpose(a)
+        return out
+
+    out, names = run(function, A)
+    assert same(out, A.T.astype(out.dtype))
+    direct = space is nl.psum and dtype == nl.float32
+    assert names[: 2 - direct] == ["nc_transpose", *["tensor_copy"] * (not direct)]
+
+
+def test_matmuls_read_sbuf():
+    def function(a, b):
+        return nisa.nc_matmul(nisa.nc_transpose(a), nisa.nc_transpose(b))
+
+    out, names = run(function, A, B)
+    assert same(out, A @ B.T)
+    assert names.count("tensor_copy") == 3  # both inputs, and the result on its way out
+
+
+def test_gpsimd_stays_away_from_psum():
+    def function(a):
+        held = nl.ndarray((128, 64), nl.float32, buffer=nl.psum)
+        held[...] = a
+        out = nl.ndarray((128, 64), nl.float32, buffer=nl.psum)
+        p, f = nl.arange(128)[:, None], nl.arange(64)[None, :]
+        out[...] = nisa.affine_select(p > f, held, 0.0)
+        return out
+
+    out, names = run(function, A)
+    rows, columns = np.mgrid[0:128, 0:64]
+    assert same(out, np.where(rows > columns, A, 0).astype(np.float32))
+    assert names.count("tensor_copy") == 4  # to PSUM, to SBUF, back, and out
+
+
+def test_a_transpose_in_flight_casts_afterwards():
+    def kernel(a):
+        return stored(nisa.dma_transpose(a, dtype=nl.bfloat16))
+
+    out, trace = trnlab.run(entry.jit(kernel))(A)
+    assert same(out, A.T.astype(ml_dtypes.bfloat16))
+    assert trace.totals["instructions"] == 3
+
+
+def test_the_device_still_decides():
+    def both_in_psum(a):
+        held = nl.zeros((128, 64), nl.float32, buffer=nl.psum)
+        return nisa.tensor_tensor(held, held, np.add)
+
+    with pytest.raises(Violations, match="not both inputs are in PSUM"):
+        apply(both_in_psum, A)
+    with pytest.raises(Violations, match="at most 512 columns"):
+        apply(lambda a, b: nisa.nc_matmul(a, b), A, whole_numbers(128, 600))
+    with pytest.raises(Violations, match="if one input is fp32 the other is too"):
+        apply(lambda a, b: nisa.nc_matmul(a, b), A, B.astype(ml_dtypes.bfloat16))
+    with pytest.raises(Violations, match="at most \\[32, 32\\]"):
+        apply(lambda a: nisa.nc_transpose(a, engine=nisa.vector_engine), A)
+
+
+def test_double_rows():
+    left = whole_numbers(128, 2, 128, below=4).astype(ml_dtypes.float8_e4m3)
+    right = whole_numbers(128, 2, 256, below=4).astype(ml_dtypes.float8_e4m3)
+
+    def function(a, b):
+        return nisa.nc_matmul(a, b, perf_mode="double_row_gen3")
+
+    want = left.reshape(256, 128).astype(np.float32).T @ right.reshape(256, 256).astype(np.float32)
+    assert same(apply(function, left, right), want)
+
+
+# --- transfers
+
+ROWS = np.array([[3], [7], [7], [1]], np.int32)
+
+
+def copied(function, *arrays):
+    def kernel(a, b, rows):
+        out = nl.ndarray(a.shape, a.dtype, buffer=nl.shared_hbm)
+        nisa.dma_copy(dst=out, src=a)
+        function(out, nl.load(b), nl.load(rows), nl.arange(64)[None, :])
+        return out
+
+    return trnlab.run(entry.jit(kernel))(A, *arrays)[0]
+
+
+def test_transfers_to_rows_that_data_picks():
+    got = copied(lambda out, b, rows, f: nisa.dma_copy(dst=out[rows, f], src=b[0:4]), B, ROWS)
+    want = A.copy()
+    want[ROWS[:, 0]] = B[:4]
+    assert same(got, want)
+
+
+def test_transfers_that_add():
+    def function(out, b, rows, f):
+        nisa.dma_copy(dst=out[rows, f], src=b[0:4], dst_rmw_op=np.add)
+        nisa.dma_copy(dst=out[0:2], src=b[0:2], dst_rmw_op=np.add)
+
+    want = A.copy()
+    np.add.at(want, ROWS[:, 0], B[:4])
+    want[:2] += B[:2]
+    assert same(copied(function, B, ROWS), want)
+
+
+def test_rows_outside_are_skipped_or_refused():
+    beyond = ROWS + np.array([[0], [0], [500], [0]], np.int32)
+    skip = nisa.oob_mode.skip
+
+    def scattered(out, b, rows, f):
+        nisa.dma_copy(dst=out[rows, f], src=b[0:4], oob_mode=skip)
+
+    want = A.copy()
+    want[[3, 7, 1]] = B[[0, 1, 3]]
+    assert same(copied(scattered, B, beyond), want)
+
+    def gathered(out, b, rows, f):
+        tile = nl.zeros((4, 64), nl.float32)
+        nisa.dma_copy(dst=tile, src=out[rows, f], oob_mode=skip)
+        nl.store(out[0:4], tile)
+
+    want = A.copy()
+    want[:4] = [A[3], A[7], np.zeros(64), A[1]]
+    assert same(copied(gathered, B, beyond), want)
+    with pytest.raises(OutOfBounds, match="the value 507"):
+        copied(lambda out, b, r, f: nisa.dma_copy(dst=out[r, f], src=b[0:4]), B, beyond)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "text"),
+    [
+        (lambda a: nisa.affine_select((nl.arange(128)[:, None] > 3) & (nl.arange(64)[None, :] > 3),
+                                      a, 0.0), BadArguments, "one comparison"),
+        (lambda a: nisa.iota(nl.arange(64), dtype=nl.int32), BadArguments, "is no tile"),
+        (lambda a: nisa.dma_copy(dst=a, src=a, dst_rmw_op=np.multiply), BadArguments,
+         "np.add or None"),
+        (lambda a: nisa.tensor_copy_dynamic_src(a), NotModelled, "tensor_copy_dynamic_src"),
+        (lambda a: nisa.nc_matmul_mx(a), NotModelled, "nc_matmul_mx"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(wrong, error, text):
+    with pytest.raises(error) as raised:
+        apply(wrong, A)
+    assert text in str(raised.value)
+
+
+def test_names_that_nobody_knows():
+    with pytest.raises(AttributeError, match="has no attribute 'fly'"):
+        _ = nisa.fly
