@@ -91,3 +91,10 @@ def test_tables_and_registers_take_time(core):
     assert make(op="exp").overhead(core) == core.timing.function
     read = make(reduce_op="add", reduce_res=tile((128, 1)), reduce_cmd=ReduceCmd.reset_reduce)
     assert read.overhead(core) == 64 / core.engine("scalar").hz
+
+
+def test_a_logarithm_takes_a_bias_from_the_third_core_generation_on():
+    instruction = make(op="log", bias=tile((128, 1)))
+    sentence = "log with a bias needs a core with 'function_bias'"
+    assert instruction.broken(TRN1) == [sentence]
+    assert instruction.broken(TRN2) == []

@@ -52,6 +52,9 @@ class Activate(Instruction, engines=("scalar",), page="nki.isa.activation"):
             if isinstance(tile, Tile):
                 fits = tile.partitions == rows and tile.free == 1
                 yield f"{name} has shape [{rows}, 1]", fits
+        if isinstance(self.bias, Tile) and self.op.bias_needs:
+            able = self.op.bias_needs in core.can
+            yield f"{self.op} with a bias needs a core with '{self.op.bias_needs}'", able
         if isinstance(self.scale, Tile):
             yield "scale is float32", formats.name(self.scale.dtype) == "float32"
         if self.reduce_op is not None:

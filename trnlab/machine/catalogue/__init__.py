@@ -23,6 +23,7 @@ CAPABILITIES = {
     "nonzero_with_count": "GpSimd lists the indices of non-zeros.",
     "rand_state": "rand_set_state and rand_get_state, on GpSimd.",
     "range_select": "The vector engine keeps elements whose index lies between two bounds.",
+    "function_bias": "Logarithm and reciprocal of the scalar engine take a bias of their own.",
     "scalar_bias_immediate": "The bias of an activation may be a constant.",
     "scalar_tensor_copy": "The scalar engine runs tensor_copy, bit by bit if types agree.",
     "scalar_tensor_scalar": "The scalar engine runs tensor_scalar: multiply, add, or both.",
