@@ -81,7 +81,7 @@ CASES = {
         "tile = loaded(a)\n"
         "out = nl.ndarray((128, 128), nl.float32)\n"
         "nisa.nc_matmul(out, tile, tile)  # <- wrong",
-        ["nc_matmul is not legal on NeuronCore-v3", "dst is in PSUM", "dst", "sbuf float32"],
+        ["nc_matmul breaks a rule of NeuronCore-v3", "dst is in PSUM", "dst", "sbuf float32"],
     ),
     "a matmul across PSUM banks": (
         "tile = loaded(a)\n"
@@ -273,7 +273,7 @@ def test_an_instruction_that_a_generation_lacks(failing):
         "nisa.range_select(out, tile, nl.greater, nl.less, bound, bound)  # <- wrong"
     )
     error, places = failing(kernel(body), "--chip", "trn1")
-    assert "range_select is not legal on NeuronCore-v2 (trn1)" in error
+    assert "range_select breaks a rule of NeuronCore-v2 (trn1)" in error
     assert "needs a core with 'range_select'" in error
     assert places[0] in error
 

@@ -51,6 +51,10 @@ def run(
            "strict": not as_vendor_sim, "shadow": shadow}  # fmt: skip
     from trnlab.studies.show import check_trace_path, show
 
+    if time_only and no_time:
+        raise BadArguments(
+            "--time-only and --no-time leave nothing to do", fix="give at most one of them"
+        )
     path, kernel = _split(file)
     check_trace_path(trace, timed=not no_time)
     with _waiting(f"running {file}", quiet=json), _prints_aside(json):
@@ -58,6 +62,7 @@ def run(
             _no_more(context.args)
             found = study.run_kernel(path, kernel, inputs or [], seed, **how)
         else:
+            _no_inputs(inputs, path)
             found = study.run_script(path, list(context.args), **how)
     show(found, as_json=json, trace_path=trace)
 
@@ -100,6 +105,14 @@ def _no_more(arguments: list[str]) -> None:
         raise BadArguments(
             f"a bare kernel takes no arguments such as '{arguments[0]}'",
             fix="give its inputs with --in; `trnlab run --help` lists the options",
+        )
+
+
+def _no_inputs(inputs: list[str] | None, path: str) -> None:
+    if inputs:
+        raise BadArguments(
+            f"--in '{inputs[0]}' is for a bare kernel, and {path} is a script",
+            fix=f"name the kernel: trnlab run {path}:KERNEL --in '{inputs[0]}'",
         )
 
 

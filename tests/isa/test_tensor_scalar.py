@@ -105,6 +105,16 @@ def strided(dtype):
 
 
 @pytest.mark.parametrize(
+    ("dtype", "operand", "expected"),
+    [("int32", 0xFFFFFFF0, -16), ("uint32", -16, 0xFFFFFFF0), ("int8", 0xF0, -16)],
+)
+def test_a_bit_pattern_fits_signed_and_unsigned_data(dtype, operand, expected):
+    data = np.full((128, 64), -1).astype(dtype)
+    out = make(dtype, op0="bitwise_and", operand0=operand).value(data)
+    assert same(out, np.full((128, 64), expected, dtype))
+
+
+@pytest.mark.parametrize(
     ("dtype", "passes"),
     [("float32", (1, 1 / 3, 1 / 3)), ("bfloat16", (1, 0.25, 0.25)), ("float8_e4m3", (1, 1, 0.25))],
 )

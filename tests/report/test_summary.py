@@ -65,7 +65,7 @@ def test_lines_come_by_occupancy():
     first = lines[0]
     assert (first.lane, first.spans) == ("tensor", 2)
     assert first.seconds == pytest.approx(6 * us)
-    assert first.share == pytest.approx(6 / 13)
+    assert first.share == pytest.approx(6 / 12)
     assert first.path == pytest.approx(7 * us)
     assert by_line(trace_of(), 2) == lines[:2]
 
@@ -91,9 +91,19 @@ def test_a_run_without_a_busy_engine_is_limited_by_latency():
     )
 
 
-def test_a_busy_engine_beside_the_critical_path_is_not_the_limit():
+def test_a_nearly_full_engine_is_the_limit_wherever_the_critical_path_runs():
     rows = (
         ("vector", "tensor_copy", 1, 0, 9, 9, "first", -1),
+        ("tensor", "nc_matmul", 2, 0, 3, 7, "first", -1),
+        ("scalar", "activation", 3, 7, 8, 10, "data", 1),
+    )
+    limit = summarise(trace_of(rows), TOY)["limit"]
+    assert limit["sentence"].startswith("vector engine is the limit: busy 90 % of the time")
+
+
+def test_a_busy_engine_beside_the_critical_path_is_not_the_limit():
+    rows = (
+        ("vector", "tensor_copy", 1, 0, 6, 6, "first", -1),
         ("tensor", "nc_matmul", 2, 0, 3, 7, "first", -1),
         ("scalar", "activation", 3, 7, 8, 10, "data", 1),
     )

@@ -155,6 +155,80 @@ def test_inputs_may_be_overwritten_before_the_sum_is_read(side, by):
     assert same(run(kernel), PRODUCTS[0])
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_inputs_may_be_overwritten_in_hbm_before_the_sum_is_read(late):
+    """A load shows the bytes in HBM: they must not change under a matmul that waits."""
+
+    def kernel(left, right):
+        psum, other = bank(), bank()
+        one, moving = load(left[0]), load(right[0])
+        nisa.nc_matmul(other, load(left[1]), load(right[1]))
+        nisa.nc_matmul(psum, one, moving)
+        if late:
+            copy = nl.ndarray((64, 96), nl.float32)
+            nisa.tensor_copy(copy, other)
+            nisa.dma_copy(right[0][0:64], copy)
+        else:
+            nisa.dma_copy(right[0][0:64], load(right[1])[0:64])
+        shown(other)
+        return shown(psum)
+
+    right = [a.copy() for a in RIGHT]
+    assert same(value(kernel, LEFT, right), PRODUCTS[0])
+
+
+@pytest.mark.parametrize("turned", ["copy", "store"])
+def test_a_sum_may_be_turned_while_it_is_copied_or_stored(turned):
+    def kernel(left, right):
+        psum = nl.ndarray((64, 8, 8), nl.float32, buffer=nl.psum)
+        nisa.nc_matmul(psum, load(left[0]), load(right[0])[:, 0:64])
+        copy = nl.ndarray((64, 8, 8), nl.float32)
+        nisa.tensor_copy(copy.permute((0, 2, 1)) if turned == "copy" else copy, psum)
+        return store(copy.permute((0, 2, 1)) if turned == "store" else copy)
+
+    assert same(run(kernel), PRODUCTS[0][:, 0:64].reshape(64, 8, 8).transpose(0, 2, 1))
+
+
+def test_a_sum_copied_as_another_dtype_keeps_those_bits():
+    def kernel(left, right):
+        psum = bank()
+        nisa.nc_matmul(psum, load(left[0]), load(right[0]))
+        copy = nl.ndarray((64, 96), nl.bfloat16)
+        nisa.tensor_copy(copy.view(nl.float16), psum)
+        return store(copy)
+
+    assert same(run(kernel), PRODUCTS[0].astype(np.float16).view(nl.bfloat16))
+
+
+def test_a_sum_copied_to_psum_can_be_added_to():
+    def kernel(left, right):
+        psum, other = bank(), bank()
+        nisa.nc_matmul(psum, load(left[0]), load(right[0]))
+        nisa.tensor_copy(other, psum)
+        nisa.nc_matmul(other, load(left[1]), load(right[1]), accumulate=True)
+        return shown(other)
+
+    assert same(run(kernel), PRODUCTS[0] + PRODUCTS[1])
+
+
+def test_bf16_sums_are_rounded_after_every_matmul_whether_read_or_not():
+    """NKI on the fourth generation: bf16 in PSUM accumulates by upcast, add, round."""
+
+    def kernel(left, right, look):
+        psum = nl.ndarray((64, 96), nl.bfloat16, buffer=nl.psum)
+        for one, other in zip(left, right, strict=True):
+            nisa.nc_matmul(psum, load(one), load(other))
+            if look:
+                shown(psum)
+        return shown(psum)
+
+    expected = np.zeros((64, 96), np.float32)
+    for product in PRODUCTS:
+        expected = (expected + product).astype(nl.bfloat16).astype(np.float32)
+    for look in (False, True):
+        assert same(value(kernel, LEFT, RIGHT, look, chip="trn3"), expected.astype(nl.bfloat16))
+
+
 def test_one_tile_reloaded_for_every_matmul():
     """The usual mistake of a simulator that computes late: one buffer, used again and again."""
 
@@ -203,6 +277,30 @@ def test_zeros_written_first_change_nothing():
         return shown(psum)
 
     assert same(run(kernel), sum(PRODUCTS))
+
+
+def test_matmuls_overwrite_a_fill_part_by_part():
+    def kernel(left, right):
+        psum, one, other = bank(), load(left[0]), load(right[0])
+        nisa.memset(psum, 5.0)
+        nisa.nc_matmul(psum[:, 0:48], one, other[:, 0:48])
+        nisa.nc_matmul(psum[:, 48:96], one, other[:, 48:96])
+        return shown(psum)
+
+    assert same(run(kernel), PRODUCTS[0])
+
+
+def test_a_fill_of_a_part_leaves_the_rest_a_sum():
+    def kernel(left, right):
+        psum, one, other = bank(), load(left[0]), load(right[0])
+        nisa.nc_matmul(psum, one, other)
+        nisa.memset(psum[:, 0:48], 5.0)
+        nisa.nc_matmul(psum, one, other)
+        return shown(psum)
+
+    expected = 2 * PRODUCTS[0]
+    expected[:, 0:48] = PRODUCTS[0][:, 0:48]
+    assert same(run(kernel), expected)
 
 
 def test_a_fill_between_two_matmuls_is_what_remains():

@@ -1,5 +1,7 @@
 """What memories hold, as kernels see it: fresh bytes, written bytes, views, strides, casts."""
 
+import weakref
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -35,6 +37,33 @@ def test_fresh_integers_are_four(dtype):
 
     out = value(kernel, np.zeros(1, np.float32), strict=False)
     assert same(out, np.full((128, 8), 4, dtype))
+
+
+def test_a_load_may_turn_its_destination():
+    def kernel(a):
+        tile = nl.ndarray((128, 8, 4), nl.float32)
+        nisa.dma_copy(tile.permute((0, 2, 1)), a)
+        return store(tile)
+
+    a = whole_numbers(128, 32)
+    assert same(value(kernel, a), a.reshape(128, 4, 8).transpose(0, 2, 1))
+
+
+def test_a_tile_written_in_parts_is_gone_when_nobody_holds_it():
+    """Without waiting for the collector: its bytes are what a long kernel runs out of."""
+    held = []
+
+    def kernel(a):
+        tile = nl.ndarray((128, 8), nl.float32)
+        nisa.memset(tile[:, 0:4], 1.0)
+        nisa.memset(tile[:, 4:8], 1.0)
+        held.append(weakref.ref(tile.buffer))
+        del tile
+        held.append(held[0]())
+        return store(load(a))
+
+    value(kernel, whole_numbers(128, 8))
+    assert held[1] is None
 
 
 def test_fresh_hbm_is_nan_too():

@@ -168,6 +168,22 @@ def test_a_writer_waits_for_a_reader_elsewhere_although_its_own_engine_read_last
     assert scheduled(kernel)[2].start == 74  # the scalar engine reads until 64
 
 
+def test_a_writer_waits_for_the_slowest_transfer_although_a_faster_one_came_later():
+    """Both take the tile from one queue on an engine each; the one without gaps is done first."""
+
+    def kernel(a):
+        source = tile(64, 8)
+        nisa.memset(source, 1.0)
+        nisa.dma_copy(nl.ndarray((8, 128), nl.float32, buffer=nl.hbm)[:, 0:128:2], source)
+        nisa.dma_copy(nl.ndarray((8, 64), nl.float32, buffer=nl.hbm), source)
+        nisa.memset(source, 2.0)
+
+    rows = scheduled(kernel)
+    slow, fast = (row for row in rows if row.lane == "dma/sync")
+    assert fast.stop < slow.stop
+    assert rows[-1].start == round(slow.stop + 10, 3)
+
+
 def test_a_part_of_a_tile_waits_only_for_writers_of_that_part():
     def kernel(a):
         one = tile(128)

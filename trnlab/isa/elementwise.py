@@ -230,6 +230,8 @@ def _runs_on(op: Op, queue: str) -> Rule:
 
 
 def _apply(op: Op, data: np.ndarray, operand: Any, reverse: bool) -> np.ndarray:
-    if not isinstance(operand, np.ndarray):
+    if data.dtype.kind in "iu" and isinstance(operand, int):
+        operand = np.int64(operand).astype(data.dtype)  # a bit pattern, such as 0xFFFFFFFF
+    elif not isinstance(operand, np.ndarray):
         operand = data.dtype.type(operand)
     return op.value(operand, data) if reverse else op.value(data, operand)

@@ -9,7 +9,7 @@ error texts are derived from these.
 import enum
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -51,6 +51,7 @@ class Instruction:
     writes: ClassVar[tuple[str, ...]] = ("dst",)
     moves: ClassVar[bool] = True  # whether bytes are read and written, not only waited for
     updates: ClassVar[bool] = False  # whether the first written operand is read as well
+    parameters: ClassVar[tuple[Field[Any], ...]]
     operands: ClassVar[tuple[str, ...]]  # fields that may hold tiles
     scalars: ClassVar[frozenset[str]]  # of these, the ones that may hold a number instead
     optional: ClassVar[frozenset[str]]  # the ones that may be left out
@@ -75,7 +76,8 @@ class Instruction:
         cls.name = page.rpartition(".")[2]
         dataclass(frozen=True)(cls)
         hints = get_type_hints(cls)
-        own = [f.name for f in fields(cls)]
+        cls.parameters = fields(cls)
+        own = [f.name for f in cls.parameters]
         cls.operands = tuple(n for n in own if _may_hold_tile(hints[n]))
         cls.scalars = frozenset(n for n in cls.operands if hints[n] is not Tile)
         cls.optional = frozenset(n for n in cls.operands if type(None) in get_args(hints[n]))

@@ -154,6 +154,7 @@ class Buffer:
         "data",
         "dtype",
         "index",
+        "lender",
         "name",
         "pitch",
         "place",
@@ -180,9 +181,10 @@ class Buffer:
         self.pitch = max(1, prod(shape[1:]) if on_chip else (shape[-1] if shape else 1))
         self.data: np.ndarray | None = None  # raw bytes, once somebody has written
         self.borrowed: Any = None  # bytes of another tensor that this shows, until either changes
+        self.lender = -1  # the number of that tensor
         self.borrowers: list[Any] = []  # weak references to the tensors that borrow from this one
-        self.written: bool | np.ndarray | dict[tuple[int, int], Tile] = False
-        self.summed = False  # whether a matmul wrote last: in PSUM, what the next one adds to
+        self.written: bool | np.ndarray | dict[tuple[int, int], Layout] = False
+        self.summed: bool | np.ndarray | None = None  # whether what is written are sums: sim.sums
 
     @property
     def rows(self) -> int:

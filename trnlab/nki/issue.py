@@ -59,7 +59,7 @@ def _key(kind: type[Instruction], field_name: str, name: str) -> str:
 def issue_slowly(run: Run, kind: type[Instruction], operands: tuple[Any, ...]) -> None:
     """The first call with operands of this shape, or one with unusual operands."""
     operands = tuple(
-        _settled(value, kind, f.name) for value, f in zip(operands, fields(kind), strict=True)
+        _settled(value, kind, f.name) for value, f in zip(operands, kind.parameters, strict=True)
     )
     key = key_of(kind, operands)
     entry = run.entries.get(key) or run.enter(kind, operands, key)
@@ -69,7 +69,7 @@ def issue_slowly(run: Run, kind: type[Instruction], operands: tuple[Any, ...]) -
 def key_of(kind: type[Instruction], operands: tuple[Any, ...]) -> tuple[Any, ...]:
     """What distinguishes this call from others, as far as rules and cost go."""
     parts: list[Any] = [kind]
-    for f, value in zip(fields(kind), operands, strict=True):
+    for f, value in zip(kind.parameters, operands, strict=True):
         if f.name in kind.lists:
             parts.append(tuple(t.sig for t in value))
         elif isinstance(value, Tile):

@@ -25,6 +25,8 @@ from trnlab.sim.core import Run
 from trnlab.sim.tracing import trace_of
 from trnlab.trace import Trace
 
+# The last release that compiles the older API (SDK 2.29) knows two generations of cores.
+TARGETS = {"neuronxcc.nki": (2, 3), "nki": (2, 3, 4)}
 KEPT = 16  # results that `results` remembers
 
 _state: "list[Launch]" = []
@@ -190,6 +192,13 @@ def _simulate(
 ) -> Result:
     kernel = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
     target = chip_in_use(chip or how.chip, kernel.options.get("platform_target"))
+    if how.strict and target.generation not in TARGETS[kernel.api]:
+        raise BadArguments(
+            f"{kernel.api} does not target {target.key}",
+            {"kernel": _name(kernel)},
+            f"core generations {', '.join(str(n) for n in TARGETS[kernel.api])}",
+            fix="choose another chip, or move the kernel to the current API",
+        )
     cores, instances = _instances(kernel.grid, kernel.api)
     run = Run(target, values=how.values, timed=how.timed, api=kernel.api, cores=cores)
     here = Launch(run, tuple(_size(g) for g in kernel.grid))

@@ -105,12 +105,18 @@ def _longest(
     return None
 
 
+FULL = 0.75  # of the time: an engine this busy is the limit
+
+
 def _limit(engines: list[dict[str, Any]]) -> dict[str, Any]:
     """The engine that the critical path mostly runs through, or the busiest where it is broken."""
     if not engines:
         return {"lane": "", "busy": 0.0, "path": 0.0, "sentence": "nothing ran"}
     whole = sum(entry["path"] for entry in engines) > 0.5
     first = max(engines, key=lambda entry: entry["path" if whole else "busy"])
+    busiest = max(engines, key=lambda entry: entry["busy"])
+    if busiest["busy"] >= FULL:  # however the path runs, this one could not do much more
+        first = busiest
     wait = _telling(engines, first)
     sentence = _verdict(engines, first) + (f"; {wait}" if wait else "")
     return {key: first[key] for key in ("lane", "busy", "path")} | {"sentence": sentence}

@@ -9,8 +9,8 @@ from trnlab.trace import CAUSES, Trace
 
 
 class Line(NamedTuple):
-    """One line of source: the lane it used most, seconds that it occupied lanes, their share of
-    all such seconds, how many spans it made, and the seconds of the critical path it accounts for.
+    """One line of source on one lane: seconds that it occupied it, their share of the run, how many
+    spans it made there, and the seconds of the critical path that these account for.
     """
 
     where: str
@@ -75,20 +75,24 @@ def path_seconds(trace: Trace) -> dict[str, float]:
 
 
 def by_line(trace: Trace, top: int | None = None) -> list[Line]:
-    """Lines of source by the seconds for which they occupied lanes, most expensive first."""
-    cost, shape = trace.busy_until - trace.start, (len(trace.wheres), len(trace.lanes))
-    key = trace.where.astype(np.int64) * shape[1] + trace.lane
-    table = np.bincount(key, weights=cost, minlength=shape[0] * shape[1]).reshape(shape)
-    seconds, spans = table.sum(axis=1), np.bincount(trace.where, minlength=shape[0])
+    """Lines of source by the seconds for which they occupied a lane, most expensive first.
+
+    A line that occupies several lanes stands once for each.
+    """
+    lanes = len(trace.lanes)
+    size = len(trace.wheres) * lanes
+    key = trace.where.astype(np.int64) * lanes + trace.lane
+    seconds = np.bincount(key, weights=trace.busy_until - trace.start, minlength=size)
+    spans = np.bincount(key, minlength=size)
     path, held = _held(trace)
-    spent = np.bincount(trace.where[path], weights=held, minlength=shape[0])
+    spent = np.bincount(key[path], weights=held, minlength=size)
     order = [row for row in np.argsort(-seconds, kind="stable") if spans[row]][:top]
     return [
         Line(
-            where=trace.wheres[row],
-            lane=trace.lanes[int(table[row].argmax())],
+            where=trace.wheres[int(row) // lanes],
+            lane=trace.lanes[int(row) % lanes],
             seconds=float(seconds[row]),
-            share=float(seconds[row] / (cost.sum() or 1.0)),
+            share=float(seconds[row] / (trace.seconds or 1.0)),
             spans=int(spans[row]),
             path=float(spent[row]),
         )

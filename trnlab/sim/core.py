@@ -14,6 +14,7 @@ from trnlab.errors import (
     OutOfMemory,
     Place,
     ProgramError,
+    UninitialisedRead,
     Violations,
 )
 from trnlab.isa.instruction import Instruction
@@ -24,6 +25,7 @@ from trnlab.sim.capacity import needs
 from trnlab.sim.cost import Cost, cost
 from trnlab.sim.execute import ACCUMULATING, Entry, Executor, is_plain_copy, is_plain_load
 from trnlab.sim.program import BufferFacts, Program
+from trnlab.sim.sharing import Clash, clashes
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep
 ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ZeroDivisionError)
@@ -139,9 +141,10 @@ class Run:
         limit: str = "",
         fix: str = "",
         see: str = "",
+        at: int | None = None,
     ) -> None:
-        """Notes a violation; the run goes on."""
-        place = self.here()
+        """Notes a violation, where the user's source is or at another place; the run goes on."""
+        place = self.here() if at is None else self.program.place(at)
         self.found.setdefault((kind, what, place), kind(what, given, limit, place, fix, see))
 
     def note(self, text: str) -> None:
@@ -227,7 +230,7 @@ class Run:
                 continue  # said once, where the tensor was made
             self.report(
                 IllegalInstruction,
-                f"{model.name} is not legal on {self.core.name} ({self.chip.key}): {sentence}",
+                f"{model.name} breaks a rule of {self.core.name} ({self.chip.key}): {sentence}",
                 given,
                 sentence,
                 see=model.page,
@@ -262,9 +265,26 @@ class Run:
                 raise Violations(self.found.values()) from None
             raise self._nonsense(type(entry.model), operands, error) from error
 
+    def _report_clash(self, clash: Clash) -> None:
+        tensor, other = (self.program.buffers[i] for i in (clash.tensor, clash.by))
+        self.found.setdefault(
+            clash,
+            UninitialisedRead(
+                f"{tensor.name} is read after {other.name} has overwritten it",
+                {
+                    "placed at": f"byte {tensor.base_byte:,} of {tensor.space}",
+                    "also there": f"{other.name} ({self.program.place(other.place)})",
+                },
+                place=self.program.place(clash.place),
+                fix="give them addresses of their own, or read the one before the other is written",
+            ),
+        )
+
     def finish(self) -> None:
         """Computes what was put off and checks what only the whole program shows."""
         self.executor.groups.flush()
+        for clash in clashes(self.program, self.core):
+            self._report_clash(clash)
         for need in needs(self.program, self.core):
             if not need.over or need.live[0].row_bytes > need.usable:
                 continue  # a tensor that fits nowhere was named where it was made

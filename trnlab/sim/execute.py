@@ -14,9 +14,9 @@ from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.move import TensorCopy
 from trnlab.isa.mx import NcMatmulMx
 from trnlab.isa.tile import Tile
-from trnlab.sim import memory
+from trnlab.sim import memory, sums
 from trnlab.sim.cost import Cost
-from trnlab.sim.groups import Groups, adds_to
+from trnlab.sim.groups import Groups
 from trnlab.sim.holes import spread
 
 ACCUMULATING = (NcMatmul, NcMatmulMx)
@@ -84,7 +84,7 @@ class Executor:
             if entry.accumulates:
                 result = self._accumulated(entry, tile, result)
             self.store(tile, result, raw=entry.model.keeps_bits, mask=mask)
-            tile.buffer.summed = entry.accumulates
+            sums.mark(tile, entry.accumulates)
             if holes:
                 self._carry(entry, tile, holes, mask)
 
@@ -112,9 +112,10 @@ class Executor:
 
     def _accumulated(self, entry: Entry, tile: Tile, result: np.ndarray) -> np.ndarray:
         self.groups.flush_for(tile.buffer)
-        if not adds_to(tile, entry.model.accumulate):  # type: ignore[attr-defined]
+        accumulate = entry.model.accumulate  # type: ignore[attr-defined]
+        if not sums.adds_to(tile, accumulate):
             return result
-        return result + memory.known(tile).reshape(result.shape)
+        return result + sums.addend(tile, accumulate).reshape(result.shape)
 
     def _holes(
         self, entry: Entry, tiles: list[Tile], mask: np.ndarray | None
@@ -159,11 +160,12 @@ class Executor:
         """What a kernel returns has been written."""
         self.groups.flush_for(tile.buffer)
         if not memory.is_written(tile):
-            self._tell(tile, "is returned, but not all of it was written")
+            self._tell(tile, "is returned, but not all of it was written", tile.buffer.place)
 
-    def _tell(self, tile: Tile, what: str) -> None:
+    def _tell(self, tile: Tile, what: str, at: int | None = None) -> None:
         given = {"tensor": tile.describe()}
-        self.report(UninitialisedRead, f"{tile.buffer.name} {what}", given, fix=WRITE_FIRST)
+        text = f"{tile.buffer.name} {what}"
+        self.report(UninitialisedRead, text, given, fix=WRITE_FIRST, at=at)
 
     def store(
         self, tile: Tile, values: np.ndarray, *, raw: bool, mask: np.ndarray | None = None

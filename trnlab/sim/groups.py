@@ -12,8 +12,8 @@ from weakref import ReferenceType, ref
 import numpy as np
 
 from trnlab import formats
-from trnlab.isa.tile import HBM_SPACES, Buffer, Layout, Tile
-from trnlab.sim import memory
+from trnlab.isa.tile import HBM_SPACES, SBUF, Buffer, Layout, Tile
+from trnlab.sim import memory, sums
 from trnlab.sim.rows import Rows, join_below, join_beside, rows_of
 
 WAITING = 64  # groups; more only cost memory, they do not get faster
@@ -48,6 +48,7 @@ class Group:
 
     dst: Spot
     base: Tile | None  # what the sum starts from, if not from nothing
+    accumulate: bool | None  # of the first matmul
     pairs: list[tuple[Rows, Rows]] = field(default_factory=list)
     copies: list[Spot] = field(default_factory=list)
     stores: list[Tile] = field(default_factory=list)  # in HBM, which outlives the tiles
@@ -69,24 +70,29 @@ class Groups:
         """Takes over a matmul, to be computed when somebody asks."""
         number = dst.buffer.index
         group = self.waiting.get(number)
-        if group and (accumulate is False or group.copies or not group.dst.is_at(dst)):
+        if group and (
+            accumulate is False
+            or group.copies
+            or not group.dst.is_at(dst)
+            or dst.itemsize < 4  # rounded after every matmul
+        ):
             self.flush_for(dst.buffer)
             group = None
         if group is None:
             if len(self.waiting) >= WAITING or self.held > WAITING_BYTES:
                 self.flush()
             group = self.waiting[number] = Group(
-                Spot.of(dst), dst if adds_to(dst, accumulate) else None
+                Spot.of(dst), dst if sums.adds_to(dst, accumulate) else None, accumulate
             )
         group.pairs.append((rows_of(stationary), rows_of(moving)))
         for tile in (stationary, moving):
-            readers = self.inputs.get(tile.buffer.index)
-            if readers is None:
-                self.inputs[tile.buffer.index] = {number: None}
-                if tile.buffer.borrowed is None:  # else the bytes are the caller's
-                    self.held += tile.buffer.nbytes
-            else:
-                readers[number] = None
+            buffer = tile.buffer
+            lent = buffer.borrowed is not None
+            if buffer.index not in self.inputs and not lent:  # else the bytes are the caller's
+                self.held += buffer.nbytes
+            self.inputs.setdefault(buffer.index, {})[number] = None
+            if lent:
+                self.inputs.setdefault(buffer.lender, {})[number] = None
 
     def copy(self, dst: Tile, src: Tile) -> bool:
         """Takes over copying a sum to a new SBUF tensor; False when it must be done now."""
@@ -94,7 +100,9 @@ class Groups:
         fresh = dst.buffer.data is None and dst.buffer.borrowed is None
         if group is None or not group.dst.is_at(src) or dst.buffer.index in self.shown:
             return False
-        if not fresh or dst.shape != src.shape or not memory.covers_all(dst):
+        if not fresh or dst.space is not SBUF or dst.shape != src.shape:
+            return False
+        if not memory.in_order(dst) or dst.dtype != dst.buffer.dtype:
             return False
         group.copies.append(Spot.of(dst))
         self.shown[dst.buffer.index] = {src.buffer.index: None}
@@ -103,7 +111,7 @@ class Groups:
     def store(self, dst: Tile, src: Tile) -> bool:
         """Takes over storing such a copy to HBM; False when it must be done now."""
         numbers = self.shown.get(src.buffer.index)
-        if numbers is None or dst.space not in HBM_SPACES or not memory.covers_all(src):
+        if numbers is None or dst.space not in HBM_SPACES or not memory.in_order(src):
             return False
         if dst.shape != src.shape or dst.buffer.index in self.inputs:
             return False
@@ -154,13 +162,6 @@ class Groups:
                 self.shown[shown] = left
             else:
                 del self.shown[shown]
-
-
-def adds_to(dst: Tile, accumulate: bool | None) -> bool:
-    """Whether a matmul adds to what its destination holds, rather than overwriting it."""
-    if accumulate is None:
-        return dst.buffer.summed
-    return accumulate and dst.buffer.written is not False
 
 
 def _apart(a: Tile, b: Tile) -> bool:
@@ -233,12 +234,12 @@ def _product(pairs: list[tuple[Rows, Rows]]) -> np.ndarray:
 def _finish(group: Group, total: np.ndarray) -> None:
     """Writes a sum to its tile and to the copies of it whose tensors still exist."""
     if group.base is not None:
-        total = total + memory.known(group.base).reshape(total.shape)
+        total = total + sums.addend(group.base, group.accumulate).reshape(total.shape)
     held = formats.narrow(total, group.dst.layout.dtype)
     dst = group.dst.tile()
     if dst is not None:
         memory.write(dst, held)
-        dst.buffer.summed = True
+        sums.mark(dst, True)
     values = formats.widen(held, group.dst.layout.dtype)
     for tile in [*(s.tile() for s in group.copies), *group.stores]:
         if tile is not None:

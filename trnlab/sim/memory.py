@@ -10,9 +10,9 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.errors import BadArguments
-from trnlab.isa.tile import Buffer, Tile, row_major
+from trnlab.isa.tile import Buffer, Layout, Tile, row_major
 
-LISTED = 4096  # written tiles that are listed one by one
+LISTED = 4096  # written tiles that are listed one by one: not as tiles, which hold their tensor
 
 Where = tuple[np.ndarray, int, tuple[int, ...]]  # raw bytes, first byte, byte strides
 
@@ -31,12 +31,12 @@ def borrow(tile: Tile, source: Tile) -> bool:
     shown like that: then they must be copied.
     """
     buffer, lender = tile.buffer, source.buffer
-    if buffer.data is not None or lender.borrowed is not None or not covers_all(tile):
+    if buffer.data is not None or lender.borrowed is not None or not in_order(tile):
         return False
     if source.shape != (buffer.rows, buffer.pitch):
         return False
     raw, start, strides = locate(source)
-    buffer.borrowed = (raw, start, *strides)
+    buffer.borrowed, buffer.lender = (raw, start, *strides), lender.index
     buffer.written = True
     lender.borrowers.append(ref(buffer))
     return True
@@ -155,7 +155,7 @@ def write_where(tile: Tile, values: np.ndarray, chosen: np.ndarray) -> None:
     chosen = np.broadcast_to(chosen, target.shape)
     np.copyto(target, values.reshape(target.shape), where=chosen)
     if tile.buffer.written is not True:
-        flags = _flags_of(tile, _flags(tile.buffer))
+        flags = flags_of(tile, _flags(tile.buffer))
         flags |= chosen[..., None]
 
 
@@ -167,6 +167,11 @@ def covers_all(tile: Tile) -> bool:
     return rows * columns == tile.layout.size or rows == 1
 
 
+def in_order(tile: Tile) -> bool:
+    """Whether a tile is all of its buffer, with the elements in the order of memory."""
+    return covers_all(tile) and tile.layout.strides == row_major(tile.layout.shape)
+
+
 def mark_written(tile: Tile, covers: bool = False) -> None:
     """Remembers that somebody wrote these bytes.
 
@@ -176,13 +181,13 @@ def mark_written(tile: Tile, covers: bool = False) -> None:
     if covers:
         buffer.written = True
     elif isinstance(buffer.written, np.ndarray):
-        _flags_of(tile, buffer.written)[...] = True
+        flags_of(tile, buffer.written)[...] = True
     elif isinstance(buffer.written, dict) and len(buffer.written) < LISTED:
-        buffer.written[tile.layout.index, tile.offset] = tile
+        buffer.written[tile.layout.index, tile.offset] = tile.layout
     elif isinstance(buffer.written, dict):
-        _flags_of(tile, _flags(buffer))[...] = True
+        flags_of(tile, _flags(buffer))[...] = True
     else:
-        buffer.written = {(tile.layout.index, tile.offset): tile}
+        buffer.written = {(tile.layout.index, tile.offset): tile.layout}
 
 
 def is_written(tile: Tile) -> bool:
@@ -196,12 +201,12 @@ def is_written(tile: Tile) -> bool:
     if isinstance(state, dict) and _fills(buffer, state):
         buffer.written = True
         return True
-    return bool(_flags_of(tile, _flags(buffer)).all())
+    return bool(flags_of(tile, _flags(buffer)).all())
 
 
-def _fills(buffer: Buffer, listed: dict[tuple[int, int], Tile]) -> bool:
+def _fills(buffer: Buffer, listed: dict[tuple[int, int], Layout]) -> bool:
     """Whether listed tiles of one shape tile their tensor like a floor: cheap, and often true."""
-    here = next(iter(listed.values())).layout
+    here = next(iter(listed.values()))
     rows, columns, step = here.extent
     if (
         step != 1
@@ -221,7 +226,7 @@ def written_mask(tile: Tile) -> np.ndarray:
     state = tile.buffer.written
     if isinstance(state, bool):
         return np.full(tile.shape, state)
-    return np.asarray(_flags_of(tile, _flags(tile.buffer)).all(axis=-1))
+    return np.asarray(flags_of(tile, _flags(tile.buffer)).all(axis=-1))
 
 
 def reveal(tile: Tile) -> None:
@@ -240,7 +245,7 @@ def known(tile: Tile) -> np.ndarray:
 
 def forget(tile: Tile, where: np.ndarray) -> None:
     """Marks elements of a tile as not written."""
-    flags = _flags_of(tile, _flags(tile.buffer))
+    flags = flags_of(tile, _flags(tile.buffer))
     flags[where.reshape(tile.shape)] = False
 
 
@@ -250,16 +255,19 @@ def _flags(buffer: Buffer) -> np.ndarray:
     if isinstance(listed, np.ndarray):
         return listed
     buffer.written = np.full(max(1, buffer.nbytes), listed is True)
-    for tile in listed.values() if isinstance(listed, dict) else ():
-        _flags_of(tile, buffer.written)[...] = True
+    for (_, offset), here in listed.items() if isinstance(listed, dict) else ():
+        _flags_at(here, offset, buffer.written)[...] = True
     return buffer.written
 
 
-def _flags_of(tile: Tile, flags: np.ndarray) -> np.ndarray:
+def flags_of(tile: Tile, flags: np.ndarray) -> np.ndarray:
     """The flags of a tile's elements, with a last dimension for the bytes of each."""
-    here = tile.layout
+    return _flags_at(tile.layout, tile.offset, flags)
+
+
+def _flags_at(here: Layout, offset: int, flags: np.ndarray) -> np.ndarray:
     shape, strides = (*here.shape, here.itemsize), (*here.byte_strides, 1)
-    return np.ndarray(shape, bool, flags.data, tile.offset * here.itemsize, strides)
+    return np.ndarray(shape, bool, flags.data, offset * here.itemsize, strides)
 
 
 def _allocate(buffer: Buffer) -> np.ndarray:

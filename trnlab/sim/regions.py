@@ -53,7 +53,7 @@ class Regions:
 
     def _meet(self, members: list[int], keys: list[Key]) -> None:
         """Finds the overlaps among the regions of one home."""
-        rectangles = {r: _rectangle(self.buffers[keys[r][0]], *keys[r][1:]) for r in members}
+        rectangles = {r: rectangle_of(self.buffers[keys[r][0]], *keys[r][1:]) for r in members}
         found: dict[int, dict[int, None]] = {r: {r: None} for r in members}
         if len(members) <= FEW:
             for a, b in combinations(members, 2):
@@ -91,7 +91,8 @@ class Regions:
         return range(byte0 // width, (byte1 - 1) // width + 1)
 
 
-def _rectangle(facts: BufferFacts, layout: int, offset: int) -> Rectangle:
+def rectangle_of(facts: BufferFacts, layout: int, offset: int) -> Rectangle:
+    """The rows and bytes of an access, where the tensor lies if the kernel placed it."""
     here = LAYOUTS[layout]
     rows, columns, step = here.extent
     row, column = divmod(offset - here.below, here.pitch)

@@ -180,7 +180,9 @@ class Scheduler:
                 if readers[region]:
                     readers[region] = {}  # whoever overwrites this waits for the write
             for region in touched[writes:]:
-                readers[region][actual] = until, row
+                reading = readers[region]
+                if actual not in reading or until > reading[actual][0]:  # transfers may overtake
+                    reading[actual] = until, row
             for buffer, mine in last_uses.get(number, ()):
                 ends = [(written_at[r], written_by[r]) for r in mine]
                 ends += [end for r in mine for end in readers[r].values()]

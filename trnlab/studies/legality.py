@@ -2,10 +2,7 @@
 
 from trnlab.errors import NotModelled, TrnlabError, Violations
 from trnlab.machine.catalogue import CHIPS
-from trnlab.nki.jit import Result
-
-# The last release that compiles the older API (SDK 2.29) knows two generations of cores.
-TARGETS = {"neuronxcc.nki": (2, 3), "nki": (2, 3, 4)}
+from trnlab.nki.jit import TARGETS, Result
 
 Verdict = tuple[str, bool, str]  # chip, legal, reason
 

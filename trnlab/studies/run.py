@@ -89,7 +89,11 @@ def run_script(path: str, args: list[str], **changes: Any) -> list[Result]:
     sys.argv, sys.path[:] = [str(file), *args], [str(file.parent), *sys.path]
     try:
         with collecting(**changes) as found:
-            _run_as_main(file)
+            try:
+                _run_as_main(file)
+            except Exception as error:
+                _say_more(error, found, values=changes.get("values", True))
+                raise
     finally:
         sys.argv, sys.path[:] = kept_argv, kept_path
     if not found:
@@ -99,6 +103,15 @@ def run_script(path: str, args: list[str], **changes: Any) -> list[Result]:
             fix=f"call one, or name one: trnlab run {path}:KERNEL --in 'f32[128,512]'",
         )
     return found
+
+
+def _say_more(error: Exception, found: list[Result], *, values: bool) -> None:
+    """Adds to an exception of the script what it cannot know."""
+    for result in found:
+        time = f"{result.trace.seconds * 1e6:,.2f} us" if result.trace else "not timed"
+        error.add_note(f"before that, {result.kernel} finished on {result.chip.key}: {time}")
+    if not values:
+        error.add_note("with --time-only no values are computed: arrays show NaN")
 
 
 def _run_as_main(file: Path) -> None:

@@ -264,6 +264,19 @@ def test_gpsimd_stays_away_from_psum():
     assert names.count("tensor_copy") == 4  # to PSUM, to SBUF, back, and out
 
 
+def test_a_mask_holds_for_the_copies_too():
+    def function(a, b):
+        out = nl.ndarray((128, 64), nl.float32, buffer=nl.psum)
+        out[...] = b
+        p, f = nl.mgrid[0:128, 0:64]
+        out[...] = nisa.affine_select(p > 5, a, -1.0, mask=p >= f)
+        return out
+
+    rows, columns = np.mgrid[0:128, 0:64]
+    chosen = np.where(rows > 5, A, np.float32(-1))
+    assert same(apply(function, A, B), np.where(rows >= columns, chosen, B))
+
+
 def test_a_transpose_in_flight_casts_afterwards():
     def kernel(a):
         return stored(nisa.dma_transpose(a, dtype=nl.bfloat16))
@@ -324,10 +337,12 @@ def test_transfers_to_rows_that_data_picks():
 def test_transfers_that_add():
     def function(out, b, rows, f):
         nisa.dma_copy(dst=out[rows, f], src=b[0:4], dst_rmw_op=np.add)
+        nl.atomic_rmw(out[rows, f], b[4:8], np.add)
         nisa.dma_copy(dst=out[0:2], src=b[0:2], dst_rmw_op=np.add)
 
     want = A.copy()
     np.add.at(want, ROWS[:, 0], B[:4])
+    np.add.at(want, ROWS[:, 0], B[4:8])
     want[:2] += B[:2]
     assert same(copied(function, B, ROWS), want)
 
@@ -361,6 +376,8 @@ def test_rows_outside_are_skipped_or_refused():
         (lambda a: nisa.affine_select((nl.arange(128)[:, None] > 3) & (nl.arange(64)[None, :] > 3),
                                       a, 0.0), BadArguments, "one comparison"),
         (lambda a: nisa.iota(nl.arange(64), dtype=nl.int32), BadArguments, "is no tile"),
+        (lambda a: nl.atomic_rmw(a, a, np.add), BadArguments, "rows that a tile indexes"),
+        (lambda a: entry.FrameworkKernel(a), NotModelled, "FrameworkKernel"),
         (lambda a: nisa.dma_copy(dst=a, src=a, dst_rmw_op=np.multiply), BadArguments,
          "np.add or None"),
         (lambda a: nisa.tensor_copy_dynamic_src(a), NotModelled, "tensor_copy_dynamic_src"),

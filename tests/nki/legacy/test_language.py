@@ -514,7 +514,7 @@ def test_where_instances_run():
         (lambda t: nl.all_reduce(t, np.add, 0), NotModelled, "language.all_reduce"),
         (lambda t: t[nl.load(t)], NotModelled, "indexing a tile with a tile"),
         (lambda t: t.assert_shape((1, 2)), BadArguments, "not (1, 2)"),
-        (lambda t: 1 if t else 0, NotModelled, "a branch on a tensor's value"),
+        (lambda t: 1 if t else 0, BadArguments, "a branch on a tensor's value"),
     ],
 )  # fmt: skip
 def test_what_is_refused(wrong, error, text):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from trnlab.errors import NotModelled
 from trnlab.nki import jit as core
 from trnlab.nki.jit import Kernel, settings
 
@@ -140,6 +141,13 @@ def passes_through(function: Any = None, **_: Any) -> Any:
 def no_reorder(*_: Any, **__: Any) -> Any:
     """Asks the compiler to keep program order, which is what is simulated anyway."""
     return nullcontext()
+
+
+class FrameworkKernel:
+    """A kernel in a graph of a framework; here kernels are called with its tensors directly."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise NotModelled("nki.FrameworkKernel", "a framework: call the kernel with its tensors")
 
 
 def allclose(one: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, **_: Any) -> bool:

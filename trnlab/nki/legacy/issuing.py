@@ -4,7 +4,6 @@ The older compiler cuts instructions to their masks and inserts copies where an 
 an operand or cannot write the dtype asked for. Those copies are instructions like any other.
 """
 
-from dataclasses import fields
 from typing import Any
 
 from trnlab import formats
@@ -35,14 +34,16 @@ def emit(kind: type[Instruction], *operands: Any, mask: Any = None) -> None:
         return
     operands, chosen = found
     operands = tuple(v.checked() if isinstance(v, OldTensor) else v for v in operands)
-    for each, parts in _lowered(kind, operands):
+    *before, last = _lowered(kind, operands)
+    for each, parts in before:
         issue(each, parts, chosen if each is kind else None)
+    issue(*last, chosen)
 
 
 def issue(kind: type[Instruction], operands: tuple[Any, ...], chosen: Any = None) -> None:
     """Issues one instruction as it is, storing results only where ``chosen`` says."""
     run = running()
-    operands = operands + tuple(f.default for f in fields(kind)[len(operands) :])
+    operands = operands + tuple(f.default for f in kind.parameters[len(operands) :])
     key = key_of(kind, operands)
     entry = run.entries.get(key) or run.enter(kind, operands, key)
     run.issue(entry, operands, chosen)

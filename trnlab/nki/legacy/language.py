@@ -15,6 +15,7 @@ from trnlab.errors import BadArguments, NotModelled
 from trnlab.isa.dma import DmaCopy, DmaTranspose
 from trnlab.isa.dma import OobMode as oob_mode
 from trnlab.isa.move import Memset
+from trnlab.isa.ops import op_of
 from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF
 from trnlab.nki.jit import launch, running
 from trnlab.nki.language import (
@@ -179,6 +180,19 @@ def store(dst: Any, value: Any, *, mask: Any = None, mode: Any = oob_mode.error,
         emit(DmaCopy, dst, value, mask=mask)
 
 
+def atomic_rmw(dst: Any, value: Any, op: Any, *, mask: Any = None, **_: Any) -> None:
+    """dst = dst + value for rows of HBM that data picks; a row listed twice gets both."""
+    settle()
+    if op_of(op).name != "add" or not isinstance(dst, Indirect):
+        raise BadArguments(
+            "atomic_rmw adds to rows that a tile indexes",
+            fix="nl.atomic_rmw(tensor[index_tile, i], value, np.add)",
+            place=running().here(),
+            see="nki.language.atomic_rmw",
+        )
+    dst.scatter(value, mask, add=True)
+
+
 def load_transpose2d(src: Any, *, mask: Any = None, dtype: Any = None, **_: Any) -> Any:
     """HBM to SBUF with the two dimensions exchanged."""
     return result(DmaTranspose, src.shape[::-1], dtype or src.dtype, src, (1, 0), mask=mask)
@@ -265,6 +279,12 @@ class fp32:
 
     min = float(np.finfo(np.float32).min)
     max = float(np.finfo(np.float32).max)
+
+
+class bfp16:
+    """Limits of bf16: as bits ff80, which are those of minus infinity."""
+
+    min = float("-inf")
 
 
 class constants:

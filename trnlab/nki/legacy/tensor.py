@@ -214,6 +214,14 @@ class OldTensor(NkiTensor):
 
         return add_into(self, other)
 
+    def __bool__(self) -> bool:
+        raise BadArguments(
+            "a branch on a tensor's value",
+            {"tensor": self.describe()},
+            place=running().here(),
+            fix="ask `is not None` for optional arguments; join tiles with &, | and ~",
+        )
+
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
 
