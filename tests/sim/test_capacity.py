@@ -128,7 +128,9 @@ def test_what_a_kernel_places_itself_counts_up_to_its_end():
 
 def test_placed_tensors_may_share_room():
     kernel = together([200, 200, 200], address=(0, 0))
-    assert broken(kernel) == ()
+    found = broken(kernel)  # they are read too late, which is said, but they fit
+    assert found
+    assert not any(isinstance(error, OutOfMemory) for error in found)
 
 
 def test_a_tensor_placed_beyond_the_end_is_refused():
