@@ -160,7 +160,7 @@ def test_arrays_that_are_not_of_numbers(array):
 def test_arrays_without_elements(shape):
     with pytest.raises(BadArguments, match="argument a has no elements") as caught:
         double(np.zeros(shape, np.float32))
-    assert caught.value.limit .endswith("every dimension is at least 1")
+    assert caught.value.limit.endswith("every dimension is at least 1")
 
 
 @pytest.mark.parametrize(

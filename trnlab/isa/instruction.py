@@ -55,6 +55,7 @@ class Instruction:
     operands: ClassVar[tuple[str, ...]]  # fields that may hold tiles
     scalars: ClassVar[frozenset[str]]  # of these, the ones that may hold a number instead
     optional: ClassVar[frozenset[str]]  # the ones that may be left out
+    flags: ClassVar[frozenset[str]]  # fields that are true or false
     lists: ClassVar[frozenset[str]]  # the ones that hold several tiles
     spelled: ClassVar[dict[str, str]] = {}  # NKI's name of a field, where it differs
     partial: ClassVar[frozenset[str]] = frozenset()  # read operands of which only a part counts
@@ -81,6 +82,7 @@ class Instruction:
         cls.operands = tuple(n for n in own if _may_hold_tile(hints[n]))
         cls.scalars = frozenset(n for n in cls.operands if hints[n] is not Tile)
         cls.optional = frozenset(n for n in cls.operands if type(None) in get_args(hints[n]))
+        cls.flags = frozenset(n for n in own if hints[n] in (bool, bool | None))
         cls.lists = frozenset(n for n in cls.operands if get_origin(hints[n]) is list)
         cls.converters = {n: c for n in own if (c := _converter(hints[n]))}
         if listed:

@@ -10,7 +10,7 @@ from trnlab import formats
 from trnlab.errors import BadArguments
 from trnlab.isa.tile import HBM_SPACES, Space, Tile, tiles_in, whole
 from trnlab.nki import tensor_class
-from trnlab.nki.arrays import facts_of, from_user, is_array, like_user
+from trnlab.nki.arrays import facts_of, from_user, is_array, like_user, update
 from trnlab.sim import memory
 from trnlab.sim.core import Run
 
@@ -44,12 +44,17 @@ class Arguments:
             return value
         if self.example is None:
             self.example = value
+        for given, _, tile in self.taken:
+            if given is value:  # given twice, one tensor
+                return tile
         shape, dtype = facts_of(value, name)
         buffer = self.run.buffer(Space.shared_hbm, dtype, shape, name)
         tile = whole(buffer, tensor_class(self.run.api))
         self.inputs.add(buffer.index)
         if self.run.values:
             held = from_user(value)
+            if any(np.may_share_memory(held, other) for _, other, _ in self.taken):
+                held = held.copy()  # overlapping arguments are tensors of their own
             memory.adopt(buffer, held)
             self.taken.append((value, held, tile))
         return tile
@@ -96,10 +101,10 @@ class Arguments:
 
         Contiguous NumPy arrays share their bytes with the kernel; others were copied.
         """
-        for given, held, tile in self.taken:
-            copied = isinstance(given, np.ndarray) and not np.shares_memory(given, held)
-            if copied and given.flags.writeable:
-                given[...] = self.run.executor.show(tile)
+        written = self.run.program.written() if self.taken else set()
+        for given, _, tile in self.taken:
+            if tile.buffer.index in written:
+                update(given, self.run.executor.show(tile), tile.buffer.name)
 
 
 def _check_call(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:

@@ -58,6 +58,19 @@ def from_user(value: Any) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=_native(array.dtype))
 
 
+def update(given: Any, values: np.ndarray, name: str) -> None:
+    """Gives a caller's array new values, unless it shows them already."""
+    if _is_torch(given):
+        given.data.copy_(_torch_tensor(values.copy()))
+    elif isinstance(given, np.ndarray) and not np.may_share_memory(given, values):
+        if not given.flags.writeable:
+            raise BadArguments(
+                f"{name} is written, but the caller's array is read-only",
+                fix="pass a copy, or return a new tensor",
+            )
+        given[...] = values
+
+
 def like_user(array: np.ndarray, example: Any) -> Any:
     """An array of the same kind as the caller's."""
     if example is not None and _is_torch(example):

@@ -11,6 +11,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trnlab.errors import BadArguments
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.tile import Tile
@@ -21,7 +23,9 @@ from trnlab.sim.core import Run
 def function_of(kind: type[Instruction], *, extra: str = "") -> Callable[..., None]:
     """Makes the function of `nki.isa` for an instruction class; ``extra`` adds parameters."""
     named = [(f, kind.spelled.get(f.name, f.name)) for f in fields(kind)]
-    scope: dict[str, Any] = {"KIND": kind, "running": running, "slow": issue_slowly, "Tile": Tile}
+    scope: dict[str, Any] = {
+        "KIND": kind, "running": running, "slow": issue_slowly, "Tile": Tile, "exact": exact,
+    }  # fmt: skip
     parameters, keys = [], []
     for f, name in named:
         if f.default is not MISSING:
@@ -52,8 +56,18 @@ def _key(kind: type[Instruction], field_name: str, name: str) -> str:
     if field_name in kind.lists:
         return f"tuple([t.sig for t in {name}])"
     if field_name in kind.scalars:
-        return f"(({name}.sig,) if isinstance({name}, Tile) else {name})"
-    return f"{name}.sig" if field_name in kind.operands else name
+        return f"(({name}.sig,) if isinstance({name}, Tile) else exact({name}))"
+    if field_name in kind.operands:
+        return f"{name}.sig"
+    return name if field_name in kind.flags else f"exact({name})"
+
+
+def exact(value: Any) -> Any:
+    """What tells a number from others that compare equal: 1 from 1.0 and True, 0.0 from -0.0."""
+    kind = value.__class__
+    if kind is float or kind is int or isinstance(value, np.generic):
+        return kind, value if value else str(value)
+    return value
 
 
 def issue_slowly(run: Run, kind: type[Instruction], operands: tuple[Any, ...]) -> None:
@@ -75,7 +89,7 @@ def key_of(kind: type[Instruction], operands: tuple[Any, ...]) -> tuple[Any, ...
         elif isinstance(value, Tile):
             parts.append((value.sig,) if f.name in kind.scalars else value.sig)
         else:
-            parts.append(value)
+            parts.append(value if f.name in kind.flags else exact(value))
     return tuple(parts)
 
 

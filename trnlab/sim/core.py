@@ -28,7 +28,7 @@ from trnlab.sim.program import BufferFacts, Program
 from trnlab.sim.sharing import Clash, clashes
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep
-ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ZeroDivisionError)
+ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError)
 MAX_TENSOR = 2**40  # bytes; more is a mistake, not a tensor
 
 

@@ -61,6 +61,20 @@ class Program:
         """The cost of each instruction, as an index."""
         return np.frombuffer(self.heads, np.int64)[::3]
 
+    def written(self) -> set[int]:
+        """The buffers that some instruction writes."""
+        if not self.count:
+            return set()
+        kinds = self.kinds()
+        writes = np.array([c.writes for c in self.costs])[kinds]
+        counts = np.array([c.writes + c.reads for c in self.costs])[kinds]
+        starts = np.cumsum(counts) - counts
+        buffers = np.frombuffer(self.operands, np.int64)[::3]
+        found: set[int] = set()
+        for position in range(int(writes.max())):
+            found.update(buffers[starts[writes > position] + position].tolist())
+        return found
+
     def lifetimes(self) -> tuple[np.ndarray, np.ndarray]:
         """First and last instruction that touches each buffer; -1 for a buffer never touched."""
         first = np.full(len(self.buffers), -1)
