@@ -29,6 +29,7 @@ class Arguments:
         self.example: Any = None  # the first array, whose kind the outputs have
         self.taken: list[tuple[Any, np.ndarray, Tile]] = []
         self.inputs: set[int] = set()
+        self.seen: list[tuple[Any, Tile]] = []
         _check_call(function, args, kwargs)
         names = list(inspect.signature(function).parameters)
         self.args = tuple(
@@ -44,13 +45,14 @@ class Arguments:
             return value
         if self.example is None:
             self.example = value
-        for given, _, tile in self.taken:
+        for given, tile in self.seen:
             if given is value:  # given twice, one tensor
                 return tile
         shape, dtype = facts_of(value, name)
         buffer = self.run.buffer(Space.shared_hbm, dtype, shape, name)
         tile = whole(buffer, tensor_class(self.run.api))
         self.inputs.add(buffer.index)
+        self.seen.append((value, tile))
         if self.run.values:
             held = from_user(value)
             if any(np.may_share_memory(held, other) for _, other, _ in self.taken):
