@@ -65,10 +65,10 @@ $(BIN)/python:
 
 $(RUN): pyproject.toml | $(BIN)/python
 	@echo "Installing trnlab and what the examples need (once, about a minute)"
-	@$(PIP) --editable '.[fast,report]'
+	@$(PIP) --editable '.[report]'
 	@touch $@
 
 $(DEV): pyproject.toml | $(BIN)/python
 	@echo "Installing trnlab, PyTorch and the tools for tests and checks (once, a few minutes)"
-	@$(PIP) --editable '.[dev,fast,report]' torch==2.13.0
+	@$(PIP) --editable '.[dev,report]' torch==2.13.0
 	@touch $(RUN) $@
