@@ -55,7 +55,7 @@ class Instruction:
     operands: ClassVar[tuple[str, ...]]  # fields that may hold tiles
     scalars: ClassVar[frozenset[str]]  # of these, the ones that may hold a number instead
     optional: ClassVar[frozenset[str]]  # the ones that may be left out
-    flags: ClassVar[frozenset[str]]  # fields that are true or false
+    numbers: ClassVar[frozenset[str]]  # fields that may be a number
     lists: ClassVar[frozenset[str]]  # the ones that hold several tiles
     spelled: ClassVar[dict[str, str]] = {}  # NKI's name of a field, where it differs
     partial: ClassVar[frozenset[str]] = frozenset()  # read operands of which only a part counts
@@ -82,7 +82,7 @@ class Instruction:
         cls.operands = tuple(n for n in own if _may_hold_tile(hints[n]))
         cls.scalars = frozenset(n for n in cls.operands if hints[n] is not Tile)
         cls.optional = frozenset(n for n in cls.operands if type(None) in get_args(hints[n]))
-        cls.flags = frozenset(n for n in own if hints[n] in (bool, bool | None))
+        cls.numbers = frozenset(n for n in own if _may_be_number(hints[n]))
         cls.lists = frozenset(n for n in cls.operands if get_origin(hints[n]) is list)
         cls.converters = {n: c for n in own if (c := _converter(hints[n]))}
         if listed:
@@ -220,6 +220,11 @@ def _may_hold_tile(hint: Any) -> bool:
     if get_origin(hint) in (Union, types.UnionType, list):
         return any(_may_hold_tile(part) for part in get_args(hint))
     return False
+
+
+def _may_be_number(hint: Any) -> bool:
+    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return any(part in (Any, int, float) for part in parts)
 
 
 def _converter(hint: Any) -> Any:

@@ -173,12 +173,15 @@ class Buffer:
         shape: tuple[int, ...],
         address: tuple[int, int] | None = None,
         place: int = 0,
+        pitch: int | None = None,
     ) -> None:
         self.index, self.name, self.space, self.dtype = index, name, space, dtype
         self.shape, self.address, self.place = shape, address, place
         self.base_partition, self.base_byte = address or (0, 0)
-        on_chip = space is SBUF or space is PSUM
-        self.pitch = max(1, prod(shape[1:]) if on_chip else (shape[-1] if shape else 1))
+        if pitch is None:
+            on_chip = space is SBUF or space is PSUM
+            pitch = max(1, prod(shape[1:]) if on_chip else (shape[-1] if shape else 1))
+        self.pitch = pitch
         self.data: np.ndarray | None = None  # raw bytes, once somebody has written
         self.borrowed: Any = None  # bytes of another tensor that this shows, until either changes
         self.lender = -1  # the number of that tensor

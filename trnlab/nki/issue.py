@@ -59,7 +59,7 @@ def _key(kind: type[Instruction], field_name: str, name: str) -> str:
         return f"(({name}.sig,) if isinstance({name}, Tile) else exact({name}))"
     if field_name in kind.operands:
         return f"{name}.sig"
-    return name if field_name in kind.flags else f"exact({name})"
+    return f"exact({name})" if field_name in kind.numbers else name
 
 
 def exact(value: Any) -> Any:
@@ -89,7 +89,8 @@ def key_of(kind: type[Instruction], operands: tuple[Any, ...]) -> tuple[Any, ...
         elif isinstance(value, Tile):
             parts.append((value.sig,) if f.name in kind.scalars else value.sig)
         else:
-            parts.append(value if f.name in kind.flags else exact(value))
+            number = f.name in kind.scalars or f.name in kind.numbers
+            parts.append(exact(value) if number else value)
     return tuple(parts)
 
 

@@ -54,6 +54,7 @@ class Run:
         self.executor = Executor(self.report, strict_reads=self.api == "nki")
         self.core = self.chip.core
         self._places = self.program.places
+        self._shapes: dict[Any, tuple[int, str, int, int]] = {}  # of tensors that were found legal
         self._head = self.program.heads.extend
         self._operand = self.program.operands.extend
 
@@ -66,31 +67,35 @@ class Run:
         address: tuple[int, int] | None = None,
     ) -> Buffer:
         """Makes a tensor; its bytes appear when it is first written."""
-        program = self.program
-        place = self.place()
-        index = len(program.buffers)
-        made = Buffer(index, name or f"t{index}", space, dtype, shape, address, place)
+        buffers = self.program.buffers
+        place, index = self.place(), len(buffers)
+        name = name or f"t{index}"
+        known = self._shapes.get((space, dtype, shape)) if address is None else None
+        if known is not None:  # most tensors are made many times, in loops
+            pitch, kind, rows, row_bytes = known
+            buffers.append(BufferFacts(name, kind, rows, row_bytes, self.core_index, place))
+            return Buffer(index, name, space, dtype, shape, None, place, pitch)
+        made = Buffer(index, name, space, dtype, shape, address, place)
         row_bytes = made.row_bytes
         kind = "hbm" if space in HBM_SPACES else space.name
         rows = made.nbytes // row_bytes
-        if address is None:
-            facts = BufferFacts(made.name, kind, rows, row_bytes, self.core_index, place)
-        else:
-            facts = BufferFacts(
-                made.name, kind, rows, row_bytes, self.core_index, place, *address, True
-            )
-        program.buffers.append(facts)
+        facts = BufferFacts(name, kind, rows, row_bytes, self.core_index, place)
+        if address is not None:
+            facts = facts._replace(base_partition=address[0], base_byte=address[1], placed=True)
+        buffers.append(facts)
         if made.nbytes > MAX_TENSOR:
             raise OutOfMemory(
                 f"{made.name} would take {made.nbytes:,} bytes",
                 limit=f"{MAX_TENSOR:,} bytes",
-                place=program.place(place),
+                place=self.program.place(place),
             )
-        if space not in HBM_SPACES:
-            self._check_shape(made)
+        if space in HBM_SPACES or self._check_shape(made):
+            self._shapes[space, dtype, shape] = made.pitch, kind, rows, row_bytes
         return made
 
-    def _check_shape(self, made: Buffer) -> None:
+    def _check_shape(self, made: Buffer) -> bool:
+        """Whether a tensor fits on the chip at all; reports it if not."""
+        before = len(self.found)
         memory_ = self.core.sbuf if made.space is Space.sbuf else self.core.psum
         if made.base_partition + made.shape[0] > memory_.partitions:
             self.report(
@@ -112,6 +117,7 @@ class Run:
                 "use a smaller tile, or a narrower dtype",
                 "nki.language.ndarray",
             )  # fmt: skip
+        return len(self.found) == before
 
     def place_tiles(
         self, buffer: Buffer, partition: int, bytes_: tuple[int, ...], size: int

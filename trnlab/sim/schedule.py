@@ -22,6 +22,8 @@ from trnlab.trace import CAUSES
 FIRST, ENGINE, DATA, BUFFER, MEMORY, QUEUE, CLOCK = range(len(CAUSES))
 QUEUES = ("tensor", "vector", "scalar", "gpsimd", "sync")
 
+NOBODY: dict[int, tuple[float, int]] = {}  # has read a region since it was written
+
 # lane, cost, place, start, busy until, result visible, cause, blocking row
 Row = tuple[int, int, int, float, float, float, int, int]
 Ready = tuple[float, int, int]  # from when, why not earlier, which row that was
@@ -109,7 +111,8 @@ class Engines:
         share = cost.engines / self.core.dma.engines
         triggers = self.triggers[number]
         triggers[lane] = triggered
-        soonest = min(triggers.values()) + cost.latency
+        first = triggered if len(triggers) == 1 else min(triggers.values())
+        soonest = first + cost.latency
         begin, before = self.pipes[number].place(start, cost.moving, share, row + 1, soonest)
         if begin > start:
             start, why, by = begin, ENGINE, before
@@ -134,7 +137,7 @@ class Scheduler:
         rooms = Rooms(program, self.core, regions.owner, self.cores)
         written_at, written_by = [0.0] * len(keys), [-1] * len(keys)
         writer = [-1] * len(keys)  # lane
-        readers: list[dict[int, tuple[float, int]]] = [{} for _ in keys]  # lane -> until, row
+        readers: list[dict[int, tuple[float, int]]] = [NOBODY] * len(keys)  # lane -> until, row
         overlaps, owner = regions.overlaps, regions.owner
         hop = self.core.timing.semaphore
         kinds = [
@@ -165,9 +168,10 @@ class Scheduler:
                     row = written_by[other]
                     if row >= 0 and writer[other] != lane and written_at[other] + hop > ready:
                         ready, why, by = written_at[other] + hop, BUFFER, row
-                    for reader, (when, row) in readers[other].items():
-                        if reader != lane and when + hop > ready:
-                            ready, why, by = when + hop, BUFFER, row
+                    if readers[other] is not NOBODY:
+                        for reader, (when, row) in readers[other].items():
+                            if reader != lane and when + hop > ready:
+                                ready, why, by = when + hop, BUFFER, row
                 if rooms.new[owner[region]]:
                     when, row = rooms.take(owner[region])
                     if when > ready:
@@ -177,16 +181,18 @@ class Scheduler:
             for region in touched[:writes]:
                 written_at[region], written_by[region] = done, row
                 writer[region] = actual
-                if readers[region]:
-                    readers[region] = {}  # whoever overwrites this waits for the write
+                readers[region] = NOBODY  # whoever overwrites this waits for the write
             for region in touched[writes:]:
                 reading = readers[region]
-                if actual not in reading or until > reading[actual][0]:  # transfers may overtake
+                if reading is NOBODY:
+                    readers[region] = {actual: (until, row)}
+                elif actual not in reading or until > reading[actual][0]:  # transfers may overtake
                     reading[actual] = until, row
             for buffer, mine in last_uses.get(number, ()):
-                ends = [(written_at[r], written_by[r]) for r in mine]
-                ends += [end for r in mine for end in readers[r].values()]
-                self._release(rooms, buffer, max(ends))
+                end = (0.0, -1)
+                for r in mine:
+                    end = max(end, (written_at[r], written_by[r]), *readers[r].values())
+                self._release(rooms, buffer, end)
         return engines.rows
 
     def _release(self, rooms: Rooms, buffer: int, end: tuple[float, int]) -> None:
