@@ -119,15 +119,6 @@ class Run:
             )  # fmt: skip
         return len(self.found) == before
 
-    def place_tiles(
-        self, buffer: Buffer, partition: int, bytes_: tuple[int, ...], size: int
-    ) -> None:
-        """Records where the kernel put each logical tile of a tensor."""
-        facts = self.program.buffers[buffer.index]
-        self.program.buffers[buffer.index] = facts._replace(
-            base_partition=partition, placed=True, tiles=bytes_, tile_bytes=size
-        )
-
     def place(self) -> int:
         """The number of the user's source line that is running."""
         frame = _user_frame()

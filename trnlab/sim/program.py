@@ -27,13 +27,11 @@ class BufferFacts(NamedTuple):
     base_partition: int = 0
     base_byte: int = 0
     placed: bool = False  # by the kernel itself
-    tiles: tuple[int, ...] = ()  # byte of each logical tile, if placed one by one
-    tile_bytes: int = 0
 
     @property
     def end(self) -> int:
         """The byte a partition behind a placed tensor."""
-        return max(self.tiles) + self.tile_bytes if self.tiles else self.base_byte + self.row_bytes
+        return self.base_byte + self.row_bytes
 
 
 @dataclass

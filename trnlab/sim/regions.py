@@ -100,14 +100,7 @@ def rectangle_of(facts: BufferFacts, layout: int, offset: int) -> Rectangle:
         rows += (column + columns - 1) // here.pitch
         column, columns, step = 0, here.pitch, 1
     row += facts.base_partition
-    first = column * here.itemsize
-    if facts.tiles:  # logical tiles share physical ones
-        number, inside = divmod(first, facts.tile_bytes)
-        if inside + columns * here.itemsize <= facts.tile_bytes:
-            first = facts.tiles[number] + inside
-        else:
-            first, columns = min(facts.tiles), (facts.end - min(facts.tiles)) // here.itemsize
-    first += facts.base_byte
+    first = facts.base_byte + column * here.itemsize
     return row, row + rows, first, first + columns * here.itemsize, step
 
 
