@@ -99,9 +99,10 @@ class UnknownName(TrnlabError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
-        near = get_close_matches(name.lower(), self.known, n=1, cutoff=0.4)
+        near = get_close_matches(name.lower(), self.known, n=1, cutoff=0.55)
         hint = f"; did you mean '{near[0]}'?" if near else ""
-        super().__init__(f"no {kind} is called '{name}'{hint} (known: {', '.join(self.known)})")
+        known = ", ".join(self.known) or "none"
+        super().__init__(f"no {kind} is called '{name}'{hint} (known: {known})")
 
 
 class MissingExtra(TrnlabError):

@@ -133,6 +133,8 @@ def _memory(memory: dict[str, dict[str, float]]) -> "RenderableType":
     table = _bars()
     for name, entry in memory.items():
         limit = f"{binary(entry['peak'])} of {binary(entry['usable'])} a partition"
+        if entry["share"] > 1:
+            limit += ", more than there is: see the receipt"
         style = "red" if entry["share"] > 1 else "magenta"
         table.add_row(name, Bar(entry["share"], style=style), percent(entry["share"]), limit)
     return table
@@ -206,7 +208,7 @@ def _receipt(summary: dict[str, Any]) -> "RenderableType":
         what["core"],
         f"{totals.get('instructions', 0):,.0f} instructions",
         f"{totals.get('dma_transfers', 0):,.0f} DMA transfers",
-        f"{what['constants']} fitted constants",
+        f"{what['constants']} fitted constant{'' if what['constants'] == 1 else 's'}",
     ]
     notes = what["notes"][:NOTES]
     if len(what["notes"]) > NOTES:
