@@ -49,13 +49,16 @@ def main():
     print(f"{ROWS} x {COLUMNS} results agree with NumPy, bit for bit")
 
     moved = trace.totals["hbm_read_bytes"] + trace.totals["hbm_write_bytes"]
-    print(f"{trace.seconds * 1e6:.1f} us on one core of trn2, {moved / 1e6:.1f} MB of HBM traffic")
+    chip = str(trace.meta["chip"])
+    print(
+        f"{trace.seconds * 1e6:.1f} us on one core of {chip}, {moved / 1e6:.1f} MB of HBM traffic"
+    )
     print(f"{trace.totals['instructions']:.0f} instructions; each lane was busy for\n")
     for lane, seconds in trace.busy().items():
         if seconds:
             share = seconds / trace.seconds
             print(f"  {lane:9} {share:6.1%}  {'#' * round(share * 50)}")
-    limit = summarise(trace, trnlab.chip("trn2"))["limit"]["sentence"]
+    limit = summarise(trace, trnlab.chip(chip))["limit"]["sentence"]
     print("", *limit.split("; "), sep="\n")
 
 

@@ -80,7 +80,7 @@ def compare(label, trace, before_label, before):
 
 def _why(before, trace):
     engine = summarise(before, chip_of(before))["limit"]["lane"]
-    was, now = before.busy()[engine], trace.busy()[engine]
+    was, now = _busy(before, engine), _busy(trace, engine)
     text = f"{engine} was busy {si(was, 's')}, now {si(now, 's')}"
     if now > 0.95 * was:
         idle, less = before.seconds - was, trace.seconds - now
@@ -88,6 +88,11 @@ def _why(before, trace):
     transfers = f"{before.totals['dma_transfers']:,.0f} transfers became "
     transfers += f"{trace.totals['dma_transfers']:,.0f}"
     return f"{text}; {transfers}, {si(_hbm(before), 'B')} of HBM traffic {si(_hbm(trace), 'B')}"
+
+
+def _busy(trace, engine):
+    entries = summarise(trace, chip_of(trace))["engines"]
+    return trace.seconds * next((e["busy"] for e in entries if e["lane"] == engine), 0.0)
 
 
 def _hbm(trace):

@@ -183,3 +183,11 @@ def test_the_tour_goes_on_past_a_failure_and_says_so(short_tour: Path):
     assert done.returncode == 1
     assert done.stdout.count("\n=== 0") == 3
     assert done.stdout.rstrip().endswith("failed: 01_wrong.py")
+
+
+@pytest.mark.parametrize("chip", ["trn1", "trn3"])
+def test_what_limits_a_run_may_be_another_engine_on_another_chip(chip, tmp_path):
+    """On trn1 it is DMA, which is several lanes."""
+    for name in ("02_first_kernel.py", "06_matmul_reuse.py"):
+        said = run(*TRNLAB, "run", FOLDER / name, "--chip", chip, cwd=tmp_path)
+        assert said.returncode == 0, said.stderr
