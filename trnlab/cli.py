@@ -1,6 +1,5 @@
 """The command line: thin verbs, each calling a function that a user can import."""
 
-import json as json_
 import os
 import sys
 import traceback
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from trnlab.errors import BadArguments, Place, ProgramError, TrnlabError, UnknownName, Violations
+from trnlab.errors import BadArguments, Place, ProgramError, TrnlabError, Violations
 
 app = typer.Typer(
     help="A Trainium system in software: run NKI kernels; values, time, energy and why.",
@@ -191,6 +190,3 @@ def _user_lines(error: BaseException) -> list[str]:
     shown = traceback.format_list([f for f in frames if _owner(f) != "ours"])
     return ["the script raised an exception of its own\n", *shown,
             *traceback.format_exception_only(error)]  # fmt: skip
-
-
-__all__ = ["UnknownName", "app", "json_", "main"]

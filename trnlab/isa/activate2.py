@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from trnlab.isa.activation import ReduceCmd, accumulate
-from trnlab.isa.instruction import Instruction, Rule, column, same_rows
+from trnlab.isa.instruction import READ_OUT, Instruction, Rule, column, column_rules, same_rows
 from trnlab.isa.ops import Activation, Op
-from trnlab.isa.reduce import READ_OUT, UFUNCS, column_rules
+from trnlab.isa.reduce import UFUNCS
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 

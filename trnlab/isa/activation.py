@@ -6,8 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from trnlab import formats
-from trnlab.isa.instruction import Instruction, Rule, column, same_rows
+from trnlab.isa.instruction import (
+    READ_OUT,
+    Instruction,
+    Rule,
+    column,
+    column_rules,
+    float32_rules,
+    same_rows,
+)
 from trnlab.isa.ops import Activation, Op
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
@@ -47,26 +54,21 @@ class Activate(Instruction, engines=("scalar",), page="nki.isa.activation"):
             "dst and data span the same partitions, with equally long rows",
             same_rows(self.dst, self.data),
         )
-        rows = self.data.partitions
-        for name, tile in (("scale", self.scale), ("bias", self.bias)):
-            if isinstance(tile, Tile):
-                fits = tile.partitions == rows and tile.free == 1
-                yield f"{name} has shape [{rows}, 1]", fits
+        for name in ("scale", "bias", "reduce_res"):
+            yield from column_rules(name, getattr(self, name), self.data)
         if isinstance(self.bias, Tile) and self.op.bias_needs:
             able = self.op.bias_needs in core.can
             yield f"{self.op} with a bias needs a core with '{self.op.bias_needs}'", able
-        if isinstance(self.scale, Tile):
-            yield "scale is float32", formats.name(self.scale.dtype) == "float32"
+        yield from float32_rules("scale", self.scale)
         if self.reduce_op is not None:
             yield "reduce_op is add", self.reduce_op.name == "add"
         if self.reduce_res is not None:
-            fits = self.reduce_res.partitions == rows and self.reduce_res.free == 1
-            yield f"reduce_res has shape [{rows}, 1]", fits
             yield "reduce_res comes with reduce_op", self.reduce_op is not None
 
     def overhead(self, core: Core) -> float:
         lookup = core.timing.function if self.op.table else 0.0
-        return lookup + (64 / core.engine("scalar").hz if self.reduce_res is not None else 0.0)
+        read_out = READ_OUT / core.engine("scalar").hz if self.reduce_res is not None else 0.0
+        return lookup + read_out
 
     def value(self, data: np.ndarray, *rest: np.ndarray, registers: np.ndarray) -> Any:
         given = iter(rest)

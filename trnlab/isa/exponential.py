@@ -7,9 +7,17 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.isa.activation import ReduceCmd, accumulate
-from trnlab.isa.instruction import Instruction, Rule, column, same_rows
+from trnlab.isa.instruction import (
+    READ_OUT,
+    Instruction,
+    Rule,
+    column,
+    column_rules,
+    float32_rules,
+    same_rows,
+)
 from trnlab.isa.ops import op_of
-from trnlab.isa.reduce import READ_OUT, column_rules, float32_rules, load
+from trnlab.isa.reduce import load
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 

@@ -14,11 +14,15 @@ from typing import Any, ClassVar, Union, dataclass_transform, get_args, get_orig
 
 import numpy as np
 
+from trnlab import formats
 from trnlab.isa.ops import Activation, Op, activation_of, op_of
 from trnlab.isa.tile import PSUM, SBUF, Tile
 from trnlab.machine.chip import Core
 
 Rule = tuple[str, bool]
+
+# Cycles from the reduction registers to memory (NKI API reference 2.21 to 2.26, cost notes).
+READ_OUT = 64
 
 
 class Queue(enum.Enum):
@@ -248,6 +252,19 @@ def in_psum(tile: Tile) -> bool:
 def same_rows(*tiles: Tile) -> bool:
     """Whether tiles span equally many partitions with equally many elements in each."""
     return len({(t.partitions, t.free) for t in tiles}) == 1
+
+
+def column_rules(name: str, value: Any, data: Tile) -> Iterator[Rule]:
+    """The rule that an operand, if it is a tile, has one element for every partition of data."""
+    if isinstance(value, Tile):
+        fits = value.partitions == data.partitions and value.free == 1
+        yield f"{name} has shape [{data.partitions}, 1]", fits
+
+
+def float32_rules(name: str, value: Any) -> Iterator[Rule]:
+    """The rule that an operand, if it is a tile, is float32."""
+    if isinstance(value, Tile):
+        yield f"{name} is float32", formats.name(value.dtype) == "float32"
 
 
 def column(value: Any, like: np.ndarray) -> Any:

@@ -11,8 +11,15 @@ from typing import Any
 import numpy as np
 
 from trnlab import formats
-from trnlab.isa.instruction import Instruction, Queue, Rule, column, same_rows
-from trnlab.isa.reduce import column_rules, float32_rules
+from trnlab.isa.instruction import (
+    Instruction,
+    Queue,
+    Rule,
+    column,
+    column_rules,
+    float32_rules,
+    same_rows,
+)
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 

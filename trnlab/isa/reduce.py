@@ -8,7 +8,15 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.isa.activation import ReduceCmd, accumulate
-from trnlab.isa.instruction import Instruction, Rule, column, same_rows
+from trnlab.isa.instruction import (
+    READ_OUT,
+    Instruction,
+    Rule,
+    column,
+    column_rules,
+    float32_rules,
+    same_rows,
+)
 from trnlab.isa.ops import Op
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
@@ -27,7 +35,6 @@ UFUNCS = {
     "bitwise_xor": np.bitwise_xor,
 }
 RUNNING = ("add", "multiply", "maximum", "minimum")  # what the reduction registers hold
-READ_OUT = 64  # cycles from the registers to memory (NKI API reference 2.21 to 2.26, cost notes)
 PARTITION_OPS = ("add", "average", "maximum", "bitwise_or", "bitwise_and")
 
 
@@ -187,16 +194,3 @@ def load(registers: np.ndarray, cmd: ReduceCmd, init: Any) -> None:
     """Puts ``init``, one number or one a partition, in the registers if ``cmd`` says so."""
     if cmd is ReduceCmd.load_reduce:
         registers[:] = init.reshape(-1) if isinstance(init, np.ndarray) else init
-
-
-def column_rules(name: str, value: Any, data: Tile) -> Iterator[Rule]:
-    """The rule that an operand, if it is a tile, has one element for every partition of data."""
-    if isinstance(value, Tile):
-        fits = value.partitions == data.partitions and value.free == 1
-        yield f"{name} has shape [{data.partitions}, 1]", fits
-
-
-def float32_rules(name: str, value: Any) -> Iterator[Rule]:
-    """The rule that an operand, if it is a tile, is float32."""
-    if isinstance(value, Tile):
-        yield f"{name} is float32", formats.name(value.dtype) == "float32"

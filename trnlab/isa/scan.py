@@ -7,9 +7,17 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.isa.activation import ReduceCmd
-from trnlab.isa.instruction import Instruction, Rule, column, in_psum, same_rows
+from trnlab.isa.instruction import (
+    Instruction,
+    Rule,
+    column,
+    column_rules,
+    float32_rules,
+    in_psum,
+    same_rows,
+)
 from trnlab.isa.ops import Op
-from trnlab.isa.reduce import UFUNCS, column_rules, float32_rules, load
+from trnlab.isa.reduce import UFUNCS, load
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 

@@ -8,9 +8,18 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.isa.activation import ReduceCmd, accumulate
-from trnlab.isa.instruction import Instruction, Rule, column, in_psum, in_sbuf, same_rows
+from trnlab.isa.instruction import (
+    READ_OUT,
+    Instruction,
+    Rule,
+    column,
+    column_rules,
+    float32_rules,
+    in_psum,
+    in_sbuf,
+    same_rows,
+)
 from trnlab.isa.ops import Op, op_of
-from trnlab.isa.reduce import READ_OUT, column_rules, float32_rules
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 

@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from trnlab.errors import OutOfBounds
-
 PSUM_BANK = 2048  # bytes a partition; the one geometry that all generations share
 
 
@@ -290,16 +288,6 @@ def whole(buffer: Buffer, kind: type[Tile] = Tile) -> Any:
         space, dtype, shape = key
         found = _WHOLE[key] = layout(space, dtype, shape, row_major(shape), buffer.pitch)
     return kind(buffer, found)
-
-
-def check_bounds(index: int, size: int, axis: int, tile: Tile) -> None:
-    """Raises OutOfBounds unless ``0 <= index < size``."""
-    if not 0 <= index < size:
-        raise OutOfBounds(
-            f"index {index} is outside dimension {axis}",
-            given={"tensor": tile.describe()},
-            limit=f"0 to {size - 1}",
-        )
 
 
 def tiles_in(values: Iterable[Any]) -> Iterator[Tile]:

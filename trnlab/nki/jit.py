@@ -200,7 +200,7 @@ def _simulate(
             fix="choose another chip, or move the kernel to the current API",
         )
     cores, instances = _instances(kernel.grid, kernel.api)
-    run = Run(target, values=how.values, timed=how.timed, api=kernel.api, cores=cores)
+    run = Run(target, values=how.values, api=kernel.api, cores=cores)
     here = Launch(run, tuple(_size(g) for g in kernel.grid))
     bound = Arguments(run, kernel.function, args, kwargs)
     returned = None

@@ -5,7 +5,7 @@ from typing import Any
 
 from trnlab import formats
 from trnlab.errors import BadArguments
-from trnlab.isa.tile import SBUF, Space, Tile, whole
+from trnlab.isa.tile import SBUF, Space, whole
 from trnlab.nki import tensor_class
 from trnlab.nki.jit import launch, running
 
@@ -59,8 +59,3 @@ def check_shape(shape: Any) -> tuple[int, ...]:
             see="nki.language.ndarray",
         )
     return sizes
-
-
-def is_tile(value: Any) -> bool:
-    """Whether a value is a tensor of this kernel rather than a number."""
-    return isinstance(value, Tile)

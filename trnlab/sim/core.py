@@ -42,7 +42,6 @@ class Run:
 
     chip: Chip
     values: bool = True
-    timed: bool = True
     api: str = "nki"
     cores: int = 1
     core_index: int = 0

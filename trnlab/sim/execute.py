@@ -76,10 +76,8 @@ class Executor:
             for t, widen in zip(tiles, entry.widen, strict=True)
         ]
         out = self._value(entry, operands, arrays)
-        results = out if isinstance(out, tuple) else (out,)
-        for (position, item), result in zip(
-            entry.picks[: entry.cost.writes], results, strict=False
-        ):
+        results = out if isinstance(out, tuple) else () if out is None else (out,)
+        for (position, item), result in zip(entry.picks[: entry.cost.writes], results, strict=True):
             tile = operands[position] if item < 0 else operands[position][item]
             if entry.accumulates:
                 result = self._accumulated(entry, tile, result)
