@@ -101,7 +101,7 @@ def test_what_the_scalar_engine_can_do_by_generation():
 def strided(dtype):
     whole = tile((128, 128), dtype)
     every_other = layout(whole.space, whole.dtype, (128, 64), (128, 2), 128)
-    return type(whole)(whole.buffer, every_other)
+    return type(whole)(whole.storage, every_other)
 
 
 @pytest.mark.parametrize(

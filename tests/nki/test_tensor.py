@@ -423,7 +423,7 @@ def test_properties():
         told.update(
             shape=part.shape, ndim=part.ndim, size=part.size, dtype=part.dtype, name=part.name,
             strides=part.strides, offset=part.offset, pattern=part.get_pattern(),
-            contiguous=(tile.is_contiguous, part.is_contiguous), hbm=(a.is_hbm, tile.is_hbm),
+            contiguous=(tile.is_contiguous(), part.is_contiguous()), hbm=(a.is_hbm, tile.is_hbm),
             length=len(part), text=repr(part), itemsize=part.itemsize,
         )  # fmt: skip
 

@@ -57,7 +57,7 @@ def test_a_tile_written_in_parts_is_gone_when_nobody_holds_it():
         tile = nl.ndarray((128, 8), nl.float32)
         nisa.memset(tile[:, 0:4], 1.0)
         nisa.memset(tile[:, 4:8], 1.0)
-        held.append(weakref.ref(tile.buffer))
+        held.append(weakref.ref(tile.storage))
         del tile
         held.append(held[0]())
         return store(load(a))

@@ -204,10 +204,10 @@ class Buffer:
 class Tile:
     """A layout at an offset (in elements) of a buffer: what an instruction reads or writes."""
 
-    __slots__ = ("__weakref__", "buffer", "layout", "offset", "sig")
+    __slots__ = ("__weakref__", "layout", "offset", "sig", "storage")
 
     def __init__(self, buffer: Buffer, layout: Layout, offset: int = 0) -> None:
-        self.buffer, self.layout, self.offset = buffer, layout, offset
+        self.storage, self.layout, self.offset = buffer, layout, offset
         if not layout.on_chip:
             self.sig = layout.index
         elif layout.space is SBUF:
@@ -257,24 +257,24 @@ class Tile:
 
     @property
     def start_partition(self) -> int:
-        return self.buffer.base_partition + self.offset // self.layout.pitch
+        return self.storage.base_partition + self.offset // self.layout.pitch
 
     @property
     def psum_banks(self) -> tuple[int, int]:
         """First and last 2 KiB bank, counted from where the tensor starts."""
-        first = self.buffer.base_byte + (self.offset % self.layout.pitch) * self.itemsize
+        first = self.storage.base_byte + (self.offset % self.layout.pitch) * self.itemsize
         return first // PSUM_BANK, (first + self.layout.extent[1] * self.itemsize - 1) // PSUM_BANK
 
     def describe(self) -> str:
         """One line for error messages: memory, dtype, shape, name."""
         sizes = ", ".join(str(n) for n in self.shape)
-        return f"{self.space.name} {self.dtype} [{sizes}] {self.buffer.name}".rstrip()
+        return f"{self.space.name} {self.dtype} [{sizes}] {self.storage.name}".rstrip()
 
     def elements_at(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> "Tile":
         """Returns another access to the same buffer, of the same kind."""
         here = self.layout
         new = layout(here.space, here.dtype, shape, strides, here.pitch)
-        return type(self)(self.buffer, new, offset)
+        return type(self)(self.storage, new, offset)
 
 
 _WHOLE: dict[Any, Layout] = {}

@@ -68,7 +68,7 @@ class Arguments:
                 raise BadArguments(
                     f"the kernel returns {tile.describe()}, which is on chip",
                     fix="store it to a tensor with buffer=nl.shared_hbm and return that",
-                    place=self.run.program.place(tile.buffer.place),
+                    place=self.run.program.place(tile.storage.place),
                 )
             if self.run.values:
                 self.run.executor.check_output(tile)
@@ -93,7 +93,7 @@ class Arguments:
     def _contents(self, tile: Tile) -> np.ndarray:
         """A returned tensor's values; an argument that is returned is copied."""
         values = self.run.executor.show(tile)
-        if tile.buffer.index in self.inputs:
+        if tile.storage.index in self.inputs:
             return values.copy()
         values.flags.writeable = True
         return values
@@ -105,8 +105,8 @@ class Arguments:
         """
         written = self.run.program.written() if self.taken else set()
         for given, _, tile in self.taken:
-            if tile.buffer.index in written:
-                update(given, self.run.executor.show(tile), tile.buffer.name)
+            if tile.storage.index in written:
+                update(given, self.run.executor.show(tile), tile.storage.name)
 
 
 def _check_call(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:

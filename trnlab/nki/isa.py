@@ -143,7 +143,7 @@ def core_barrier(
             issue_slowly(run, CoreBarrier, (data, tuple(cores), engine))
         run.switch(here)
 
-    key = ("core_barrier", data.buffer.name)
+    key = ("core_barrier", data.storage.name)
     partner_of(launch().pair, "core_barrier").meet(key, None, both)
 
 

@@ -5,7 +5,7 @@ from operator import index
 from typing import Any
 
 from trnlab.errors import NotModelled, OutOfBounds, ProgramError
-from trnlab.isa.tile import HBM_SPACES, Tile, layout, row_major
+from trnlab.isa.tile import HBM_SPACES, Space, Tile, layout, row_major
 from trnlab.nki.jit import running
 
 
@@ -48,7 +48,7 @@ class NkiTensor(Tile):
                         here.sub[size] = sub
                     offset = self.offset + a0 * here.strides[0] + b0 * here.strides[1]
                     if type(offset) is int:
-                        return NkiTensor(self.buffer, sub, offset)
+                        return NkiTensor(self.storage, sub, offset)
         return self._index(key if isinstance(key, tuple) else (key,))
 
     def _index(self, key: tuple[Any, ...]) -> "NkiTensor":
@@ -123,7 +123,7 @@ class NkiTensor(Tile):
 
     def _refused(self, what: str, limit: str, fix: str = "") -> ProgramError:
         given = {"tensor": self.describe()}
-        return OutOfBounds(f"{self.buffer.name}: {what}", given, limit, running().here(), fix)
+        return OutOfBounds(f"{self.storage.name}: {what}", given, limit, running().here(), fix)
 
     def ap(
         self,
@@ -145,7 +145,7 @@ class NkiTensor(Tile):
         reaches = [s * (n - 1) for s, n in zip(strides, shape, strict=True)]
         low = start + sum(min(r, 0) for r in reaches)
         high = start + sum(max(r, 0) for r in reaches)
-        elements = self.buffer.nbytes // self.itemsize
+        elements = self.storage.nbytes // self.itemsize
         if low < 0 or high >= elements or min(shape, default=1) < 1:
             raise self._bounds(f"the pattern {pattern} covers elements {low} to {high}", elements)
         return self.elements_at(shape, strides, start)  # type: ignore[return-value]
@@ -265,19 +265,26 @@ class NkiTensor(Tile):
         shape = (*self.shape[:-1], scale(self.shape[-1]))
         strides = (*(scale(s) for s in outer), last)
         new_layout = layout(self.space, new, shape, strides, scale(self.layout.pitch))
-        return type(self)(self.buffer, new_layout, scale(self.offset))
+        return type(self)(self.storage, new_layout, scale(self.offset))
 
     reinterpret_cast = view
 
     @property
     def name(self) -> str:
         """The tensor's name."""
-        return self.buffer.name
+        return self.storage.name
 
     @property
+    def buffer(self) -> Space:
+        """The memory this lives in."""
+        return self.layout.space
+
     def is_contiguous(self) -> bool:
-        """Whether the elements lie next to each other in order."""
-        return self.strides == row_major(self.shape)
+        """Whether the elements lie next to each other in order; on chip, those of a partition."""
+        skip = 1 if self.layout.on_chip else 0
+        dense = row_major(self.shape)
+        pairs = zip(self.shape[skip:], self.strides[skip:], dense[skip:], strict=True)
+        return all(size == 1 or stride == wanted for size, stride, wanted in pairs)
 
     @property
     def is_hbm(self) -> bool:

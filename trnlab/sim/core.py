@@ -219,7 +219,7 @@ class Run:
     def _report_rules(self, model: Instruction, broken: tuple[str, ...]) -> None:
         given = {name: tile.describe() for name, tile in model.tiles().items()}
         tall = any(
-            t.buffer.rows > self.core.lanes for t in model.tiles().values() if t.layout.on_chip
+            t.storage.rows > self.core.lanes for t in model.tiles().values() if t.layout.on_chip
         )
         for sentence in broken:
             if tall and "spans at most" in sentence:
@@ -245,7 +245,7 @@ class Run:
         self._head((entry.number, place, self.core_index))
         for position, item in entry.picks:
             tile = operands[position] if item < 0 else operands[position][item]
-            self._operand((tile.buffer.index, tile.layout.index, tile.offset))
+            self._operand((tile.storage.index, tile.layout.index, tile.offset))
         if self.values and entry.model.moves:
             self._compute(entry, operands, mask)
 
@@ -323,7 +323,7 @@ def _forget_buffers(model: Instruction) -> None:
 
 
 def _bare(tile: Tile) -> Tile:
-    buffer = tile.buffer
+    buffer = tile.storage
     empty = Buffer(
         buffer.index, buffer.name, buffer.space, buffer.dtype, buffer.shape, buffer.address
     )

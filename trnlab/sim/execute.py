@@ -88,13 +88,13 @@ class Executor:
 
     def _check_start(self, dst: Tile) -> None:
         """``accumulate=True`` needs something to add to."""
-        if dst.buffer.index not in self.groups.waiting and dst.buffer.written is False:
+        if dst.storage.index not in self.groups.waiting and dst.storage.written is False:
             self._tell(dst, "is added to before anything is written to it")
 
     def _shown(self, dst: Tile, src: Tile) -> bool:
         """A load need not copy: the new tile shows the bytes it came from until one changes."""
         if self.groups.waiting:
-            self.groups.flush_for(dst.buffer, writing=True)
+            self.groups.flush_for(dst.storage, writing=True)
         return memory.borrow(dst, src)
 
     def _value(self, entry: Entry, operands: tuple[Any, ...], arrays: list[np.ndarray]) -> Any:
@@ -109,7 +109,7 @@ class Executor:
         return model.value(*arrays, registers=registers[first.start_partition :])
 
     def _accumulated(self, entry: Entry, tile: Tile, result: np.ndarray) -> np.ndarray:
-        self.groups.flush_for(tile.buffer)
+        self.groups.flush_for(tile.storage)
         accumulate = entry.model.accumulate  # type: ignore[attr-defined]
         if not sums.adds_to(tile, accumulate):
             return result
@@ -122,8 +122,8 @@ class Executor:
         found = []
         for tile, whole in zip(tiles, entry.whole, strict=True):
             if self.groups.waiting:
-                self.groups.flush_for(tile.buffer)
-            if tile.buffer.written is True or memory.is_written(tile):
+                self.groups.flush_for(tile.storage)
+            if tile.storage.written is True or memory.is_written(tile):
                 continue
             missing = ~memory.written_mask(tile)
             memory.reveal(tile)
@@ -156,15 +156,15 @@ class Executor:
 
     def check_output(self, tile: Tile) -> None:
         """What a kernel returns has been written; in the older API a part of it suffices."""
-        self.groups.flush_for(tile.buffer)
-        if not self.strict_reads and tile.buffer.written is not False:
+        self.groups.flush_for(tile.storage)
+        if not self.strict_reads and tile.storage.written is not False:
             return
         if not memory.is_written(tile):
-            self._tell(tile, "is returned, but not all of it was written", tile.buffer.place)
+            self._tell(tile, "is returned, but not all of it was written", tile.storage.place)
 
     def _tell(self, tile: Tile, what: str, at: int | None = None) -> None:
         given = {"tensor": tile.describe()}
-        text = f"{tile.buffer.name} {what}"
+        text = f"{tile.storage.name} {what}"
         self.report(UninitialisedRead, text, given, fix=WRITE_FIRST, at=at)
 
     def store(
@@ -172,7 +172,7 @@ class Executor:
     ) -> None:
         """Rounds values to the tile's dtype and stores them."""
         if self.groups.waiting:
-            self.groups.flush_for(tile.buffer, writing=True)
+            self.groups.flush_for(tile.storage, writing=True)
         dtype = tile.layout.dtype
         stored = values if raw else formats.narrow(values, dtype)
         kind = formats.storage(dtype)
@@ -187,7 +187,7 @@ class Executor:
 
     def show(self, tile: Tile) -> np.ndarray:
         """A tile's contents as stored, for printing."""
-        self.groups.flush_for(tile.buffer)
+        self.groups.flush_for(tile.storage)
         if not memory.is_written(tile):
             memory.reveal(tile)
         return memory.array(tile)

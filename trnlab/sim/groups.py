@@ -24,17 +24,17 @@ WAITING_BYTES = 64 * 2**20  # of inputs that are held only for them
 class Spot:
     """A tile that does not keep its tensor alive."""
 
-    buffer: ReferenceType[Buffer]
+    storage: ReferenceType[Buffer]
     layout: Layout
     offset: int
 
     @classmethod
     def of(cls, tile: Tile) -> "Spot":
-        return cls(ref(tile.buffer), tile.layout, tile.offset)
+        return cls(ref(tile.storage), tile.layout, tile.offset)
 
     def tile(self) -> Tile | None:
         """The tile, if its tensor still exists."""
-        buffer = self.buffer()
+        buffer = self.storage()
         return None if buffer is None else Tile(buffer, self.layout, self.offset)
 
     def is_at(self, tile: Tile) -> bool:
@@ -68,7 +68,7 @@ class Groups:
 
     def add(self, dst: Tile, stationary: Tile, moving: Tile, accumulate: bool | None) -> None:
         """Takes over a matmul, to be computed when somebody asks."""
-        number = dst.buffer.index
+        number = dst.storage.index
         group = self.waiting.get(number)
         if group and (
             accumulate is False
@@ -76,7 +76,7 @@ class Groups:
             or not group.dst.is_at(dst)
             or dst.itemsize < 4  # rounded after every matmul
         ):
-            self.flush_for(dst.buffer)
+            self.flush_for(dst.storage)
             group = None
         if group is None:
             if len(self.waiting) >= WAITING or self.held > WAITING_BYTES:
@@ -86,7 +86,7 @@ class Groups:
             )
         group.pairs.append((rows_of(stationary), rows_of(moving)))
         for tile in (stationary, moving):
-            buffer = tile.buffer
+            buffer = tile.storage
             lent = buffer.borrowed is not None
             if buffer.index not in self.inputs and not lent:  # else the bytes are the caller's
                 self.held += buffer.nbytes
@@ -96,31 +96,31 @@ class Groups:
 
     def copy(self, dst: Tile, src: Tile) -> bool:
         """Takes over copying a sum to a new SBUF tensor; False when it must be done now."""
-        group = self.waiting.get(src.buffer.index)
-        fresh = dst.buffer.data is None and dst.buffer.borrowed is None
-        if group is None or not group.dst.is_at(src) or dst.buffer.index in self.shown:
+        group = self.waiting.get(src.storage.index)
+        fresh = dst.storage.data is None and dst.storage.borrowed is None
+        if group is None or not group.dst.is_at(src) or dst.storage.index in self.shown:
             return False
         if not fresh or dst.space is not SBUF or dst.shape != src.shape:
             return False
-        if not memory.in_order(dst) or dst.dtype != dst.buffer.dtype:
+        if not memory.in_order(dst) or dst.dtype != dst.storage.dtype:
             return False
         group.copies.append(Spot.of(dst))
-        self.shown[dst.buffer.index] = {src.buffer.index: None}
+        self.shown[dst.storage.index] = {src.storage.index: None}
         return True
 
     def store(self, dst: Tile, src: Tile) -> bool:
         """Takes over storing such a copy to HBM; False when it must be done now."""
-        numbers = self.shown.get(src.buffer.index)
+        numbers = self.shown.get(src.storage.index)
         if numbers is None or dst.space not in HBM_SPACES or not memory.in_order(src):
             return False
-        if dst.shape != src.shape or dst.buffer.index in self.inputs:
+        if dst.shape != src.shape or dst.storage.index in self.inputs:
             return False
-        if src.dtype != src.buffer.dtype:  # reads the copy's bytes as something else
+        if src.dtype != src.storage.dtype:  # reads the copy's bytes as something else
             return False
         number = next(iter(numbers))
-        held = self.shown.setdefault(dst.buffer.index, {})
+        held = self.shown.setdefault(dst.storage.index, {})
         if any(tile is None or not _apart(tile, dst) for tile in held.values()):
-            self.flush_for(dst.buffer)
+            self.flush_for(dst.storage)
             return False
         self.waiting[number].stores.append(dst)
         held[number] = dst

@@ -30,7 +30,7 @@ def borrow(tile: Tile, source: Tile) -> bool:
     Either gets bytes of its own as soon as one of them changes. False when the bytes cannot be
     shown like that: then they must be copied.
     """
-    buffer, lender = tile.buffer, source.buffer
+    buffer, lender = tile.storage, source.storage
     if buffer.data is not None or lender.borrowed is not None or not in_order(tile):
         return False
     if source.shape != (buffer.rows, buffer.pitch):
@@ -44,7 +44,7 @@ def borrow(tile: Tile, source: Tile) -> bool:
 
 def locate(tile: Tile) -> Where:
     """Where a tile's elements lie in memory."""
-    buffer = tile.buffer
+    buffer = tile.storage
     if buffer.borrowed is not None:
         found = _locate_borrowed(tile, *buffer.borrowed)
         if found is not None:
@@ -63,7 +63,7 @@ def _locate_borrowed(
     """A tile of a borrowing tensor among the lender's bytes, if it is a view of them."""
     here = tile.layout
     pitch = here.pitch
-    if here.itemsize != tile.buffer.dtype.itemsize:
+    if here.itemsize != tile.storage.dtype.itemsize:
         return None
     row, column = divmod(tile.offset, pitch)
     start += row * row_stride + column * column_stride
@@ -105,8 +105,8 @@ def _may_adopt(tile: Tile, values: np.ndarray) -> bool:
 
 def array(tile: Tile, *, writable: bool = False) -> np.ndarray:
     """The bytes of a tile as an array of its shape and dtype; a view, never a copy."""
-    if writable and tile.buffer.borrowed is not None:
-        _own(tile.buffer)
+    if writable and tile.storage.borrowed is not None:
+        _own(tile.storage)
     raw, start, strides = locate(tile)
     view = np.ndarray(tile.shape, formats.storage(tile.layout.dtype), raw, start, strides)
     if not writable:
@@ -116,7 +116,7 @@ def array(tile: Tile, *, writable: bool = False) -> np.ndarray:
 
 def write(tile: Tile, values: np.ndarray) -> None:
     """Stores values of the tile's dtype and marks the bytes as written."""
-    buffer = tile.buffer
+    buffer = tile.storage
     covers = covers_all(tile)
     if buffer.borrowers:
         _lend_no_more(buffer)
@@ -140,7 +140,7 @@ def _target(tile: Tile) -> np.ndarray:
     target = array(tile, writable=True)
     if not target.flags.writeable:
         raise BadArguments(
-            f"{tile.buffer.name} is written, but the caller's array is read-only",
+            f"{tile.storage.name} is written, but the caller's array is read-only",
             {"tensor": tile.describe()},
             fix="pass a copy, or return a new tensor",
         )
@@ -149,19 +149,19 @@ def _target(tile: Tile) -> np.ndarray:
 
 def write_where(tile: Tile, values: np.ndarray, chosen: np.ndarray) -> None:
     """Stores values where ``chosen`` holds; the other bytes stay as they are."""
-    if tile.buffer.borrowers:
-        _lend_no_more(tile.buffer)
+    if tile.storage.borrowers:
+        _lend_no_more(tile.storage)
     target = _target(tile)
     chosen = np.broadcast_to(chosen, target.shape)
     np.copyto(target, values.reshape(target.shape), where=chosen)
-    if tile.buffer.written is not True:
-        flags = flags_of(tile, _flags(tile.buffer))
+    if tile.storage.written is not True:
+        flags = flags_of(tile, _flags(tile.storage))
         flags |= chosen[..., None]
 
 
 def covers_all(tile: Tile) -> bool:
     """Whether a tile is all of its buffer, each element once."""
-    if tile.offset or tile.layout.size * tile.layout.itemsize != tile.buffer.nbytes:
+    if tile.offset or tile.layout.size * tile.layout.itemsize != tile.storage.nbytes:
         return False
     rows, columns, _ = tile.layout.extent
     return rows * columns == tile.layout.size or rows == 1
@@ -177,7 +177,7 @@ def mark_written(tile: Tile, covers: bool = False) -> None:
 
     Whole tiles are only listed; flags for each element are made when somebody asks for other ones.
     """
-    buffer = tile.buffer
+    buffer = tile.storage
     if covers:
         buffer.written = True
     elif isinstance(buffer.written, np.ndarray):
@@ -192,7 +192,7 @@ def mark_written(tile: Tile, covers: bool = False) -> None:
 
 def is_written(tile: Tile) -> bool:
     """Whether every byte of a tile was written by somebody."""
-    buffer = tile.buffer
+    buffer = tile.storage
     state = buffer.written
     if isinstance(state, bool):
         return state
@@ -223,16 +223,16 @@ def _fills(buffer: Buffer, listed: dict[tuple[int, int], Layout]) -> bool:
 
 def written_mask(tile: Tile) -> np.ndarray:
     """Which elements of a tile somebody wrote, as flags of its shape that the caller may change."""
-    state = tile.buffer.written
+    state = tile.storage.written
     if isinstance(state, bool):
         return np.full(tile.shape, state)
-    return np.asarray(flags_of(tile, _flags(tile.buffer)).all(axis=-1))
+    return np.asarray(flags_of(tile, _flags(tile.storage)).all(axis=-1))
 
 
 def reveal(tile: Tile) -> None:
     """Makes what nobody wrote show as fresh memory does: NaN, or 4 for integers."""
-    if tile.buffer.data is None:
-        _allocate(tile.buffer)
+    if tile.storage.data is None:
+        _allocate(tile.storage)
     missing = ~written_mask(tile)
     np.copyto(array(tile, writable=True), formats.fresh(tile.dtype), where=missing)
 
@@ -245,7 +245,7 @@ def known(tile: Tile) -> np.ndarray:
 
 def forget(tile: Tile, where: np.ndarray) -> None:
     """Marks elements of a tile as not written."""
-    flags = flags_of(tile, _flags(tile.buffer))
+    flags = flags_of(tile, _flags(tile.storage))
     flags[where.reshape(tile.shape)] = False
 
 

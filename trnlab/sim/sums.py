@@ -12,7 +12,7 @@ from trnlab.sim import memory
 
 def mark(tile: Tile, sums: bool) -> None:
     """Remembers whether what was just written to a tile are sums."""
-    buffer = tile.buffer
+    buffer = tile.storage
     if buffer.summed is sums:
         return
     if buffer.summed is None or memory.covers_all(tile):
@@ -26,14 +26,14 @@ def mark(tile: Tile, sums: bool) -> None:
 def adds_to(dst: Tile, accumulate: bool | None) -> bool:
     """Whether a matmul adds to what its destination holds, rather than overwriting it."""
     if accumulate is not None:
-        return accumulate and dst.buffer.written is not False
-    held = dst.buffer.summed
+        return accumulate and dst.storage.written is not False
+    held = dst.storage.summed
     return bool(memory.flags_of(dst, held).any() if isinstance(held, np.ndarray) else held)
 
 
 def addend(dst: Tile, accumulate: bool | None) -> np.ndarray:
     """What a matmul adds to, in fp32, with 0 where it overwrites."""
-    values, sums = memory.known(dst), dst.buffer.summed
+    values, sums = memory.known(dst), dst.storage.summed
     if accumulate is None and isinstance(sums, np.ndarray):
         return np.where(memory.flags_of(dst, sums).all(axis=-1), values, np.float32(0))
     return values

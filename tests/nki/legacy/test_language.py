@@ -292,7 +292,7 @@ def placed_at(buffer, shape=FOUR_TILES):
     def kernel():
         tensor = nl.ndarray(shape, nl.float32, buffer=buffer)
         tiles = tensor.tiles.flat if hasattr(tensor, "tiles") else [tensor]
-        found.extend(t.buffer.address for t in tiles)
+        found.extend(t.storage.address for t in tiles)
 
     entry.jit(kernel)()
     return found
@@ -336,7 +336,7 @@ def test_a_declaration_in_a_loop_keeps_its_address():
             buffer = placing.sbuf_mod_alloc(base_addr=address)
             seen.append(nl.ndarray((nl.par_dim(128), 4), a.dtype, buffer=buffer))
             address += 1000
-        places.extend(t.buffer.address[1] for t in seen)
+        places.extend(t.storage.address[1] for t in seen)
 
     places = []
     entry.jit(kernel)(A)

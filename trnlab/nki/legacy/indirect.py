@@ -123,7 +123,7 @@ class Indirect:
         rows, index = part.rows(), on_sbuf(part.index)
         executor, chosen = running().executor, None
         if running().values:
-            executor.groups.flush_for(index.buffer)
+            executor.groups.flush_for(index.storage)
             numbers = executor.show(index)
             chosen = written_rows(numbers, value.shape, rows.shape, skip=skip)
         issue(DmaScatter, (rows, value, index, skip, add), chosen)

@@ -147,7 +147,7 @@ def tensor_tensor(
     if data1.partitions == data2.partitions and data1.free != data2.free:
         data1, data2 = together(data1, data2)
     if data1.space is PSUM and data2.space is PSUM:
-        data1, data2 = (on_sbuf(t) if t.buffer.name == REPEATED else t for t in (data1, data2))
+        data1, data2 = (on_sbuf(t) if t.storage.name == REPEATED else t for t in (data1, data2))
     return result(TensorTensor, data1.shape, kind, data1, data2, op, engine, mask=mask)
 
 

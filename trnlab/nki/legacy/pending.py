@@ -70,7 +70,7 @@ def assign(dst: Any, value: Any) -> None:
         launch().pending = None
         target = _shaped(dst, value.shape)
         emit(waiting.kind, target, *waiting.operands[1:], mask=waiting.mask)
-        value.buffer, value.layout, value.offset = target.buffer, target.layout, target.offset
+        value.storage, value.layout, value.offset = target.storage, target.layout, target.offset
         value.sig, value.axes = target.sig, target.axes
         return
     settle()
@@ -106,7 +106,7 @@ def _shaped(dst: OldTensor, shape: tuple[int, ...]) -> OldTensor:
 
 
 def _same_place(a: Tile, b: Tile) -> bool:
-    return a.buffer is b.buffer and a.offset == b.offset and a.layout is b.layout
+    return a.storage is b.storage and a.offset == b.offset and a.layout is b.layout
 
 
 def copy_into(dst: OldTensor, value: OldTensor, mask: Any = None) -> None:

@@ -118,7 +118,7 @@ class OldTensor(NkiTensor):
         self.checked()
         if len(parts) < self.ndim:
             raise BadArguments(
-                f"{self.buffer.name}: {len(parts)} indices for {self.ndim} dimensions",
+                f"{self.storage.name}: {len(parts)} indices for {self.ndim} dimensions",
                 {"tensor": self.describe()},
                 place=running().here(),
                 fix="give one index expression a dimension",
@@ -130,7 +130,7 @@ class OldTensor(NkiTensor):
         shape = tuple(max(sizes) for sizes in zip(*(a.sizes for a in axes), strict=True))
         if len(shape) == 1:
             raise BadArguments(
-                f"{self.buffer.name} is indexed with a 1-D nl.arange",
+                f"{self.storage.name} is indexed with a 1-D nl.arange",
                 {"tensor": self.describe()},
                 place=running().here(),
                 fix="add a dimension: nl.arange(n)[:, None]",
@@ -154,8 +154,8 @@ class OldTensor(NkiTensor):
         here = self.layout
         made = layout(here.space, here.dtype, tuple(shape), tuple(strides), here.pitch)
         if axes is None:
-            return OldTensor(self.buffer, made, offset)
-        view = OldTensor(self.buffer, made, self.offset)  # its own place may not exist
+            return OldTensor(self.storage, made, offset)
+        view = OldTensor(self.storage, made, self.offset)  # its own place may not exist
         view.offset, view.axes = offset, axes
         return view
 
@@ -173,8 +173,8 @@ class OldTensor(NkiTensor):
             low, high = index.bounds()
             if low < 0 or high >= size:
                 raise OutOfBounds(
-                    f"{self.buffer.name}: indices {low} to {high} leave dimension {axis}",
-                    {"tensor": f"{self.buffer.space.name} {list(self.buffer.shape)}"},
+                    f"{self.storage.name}: indices {low} to {high} leave dimension {axis}",
+                    {"tensor": f"{self.storage.space.name} {list(self.storage.shape)}"},
                     f"0 to {size - 1}",
                     running().here(),
                     "mask the access, or end the loop with the tensor",
