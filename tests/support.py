@@ -45,7 +45,9 @@ TOY_CORE = Core(
         transpose=0.5,
         compute=0.25,
     ),
-    timing=Timing(semaphore=10 * NS, table_load=500 * NS, function=0.0, scalar_operand=0.0),
+    timing=Timing(
+        semaphore=10 * NS, table_load=500 * NS, function=0.0, scalar_operand=0.0, dynamic=600
+    ),
     can=frozenset(),
 )
 TOY = replace(find_chip("trn2"), key="toy", name="Toy", core=TOY_CORE)

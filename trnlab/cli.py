@@ -41,13 +41,17 @@ def run(
     shadow: Annotated[
         bool, typer.Option("--shadow", help="stand in for an installed vendor package")
     ] = False,
+    assume: Annotated[
+        Optional[int],  # noqa: UP045 - typer reads this at run time
+        typer.Option(help="with --time-only: the length of loops that data decides"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="of made-up inputs")] = 0,
 ) -> None:
     """Run a script or a kernel on a simulated NeuronCore and report every kernel call."""
     from trnlab.studies import run as study
 
     how = {"chip": chip or None, "values": not time_only, "timed": not no_time,
-           "strict": not as_vendor_sim, "shadow": shadow}  # fmt: skip
+           "strict": not as_vendor_sim, "shadow": shadow, "assume": assume}  # fmt: skip
     from trnlab.studies.show import check_trace_path, show
 
     if time_only and no_time:

@@ -43,7 +43,7 @@ TOY = Chip(
             transpose=1.0,
             compute=1.0,
         ),
-        timing=Timing(semaphore=0.0, table_load=0.0, function=0.0, scalar_operand=0.0),
+        timing=Timing(semaphore=0.0, table_load=0.0, function=0.0, scalar_operand=0.0, dynamic=0),
         can=frozenset({"double_row"}),
     ),
     hbm=Memory(size=1 << 20, rate=8e9, stacks=2),

@@ -25,6 +25,7 @@ class Space(enum.Enum):
     hbm = "hbm"
     private_hbm = "private_hbm"
     shared_hbm = "shared_hbm"
+    register = "register"  # of the sequencers: 32 bits that steer loops and addresses
 
     def __repr__(self) -> str:
         return f"nl.{self.name}"
@@ -177,8 +178,7 @@ class Buffer:
         self.shape, self.address, self.place = shape, address, place
         self.base_partition, self.base_byte = address or (0, 0)
         if pitch is None:
-            on_chip = space is SBUF or space is PSUM
-            pitch = max(1, prod(shape[1:]) if on_chip else (shape[-1] if shape else 1))
+            pitch = max(1, prod(shape[1:]) if self.on_chip else (shape[-1] if shape else 1))
         self.pitch = pitch
         self.data: np.ndarray | None = None  # raw bytes, once somebody has written
         self.borrowed: Any = None  # bytes of another tensor that this shows, until either changes
@@ -186,6 +186,10 @@ class Buffer:
         self.borrowers: list[Any] = []  # weak references to the tensors that borrow from this one
         self.written: bool | np.ndarray | dict[tuple[int, int], Layout] = False
         self.summed: bool | np.ndarray | None = None  # whether what is written are sums: sim.sums
+
+    @property
+    def on_chip(self) -> bool:
+        return self.space is SBUF or self.space is PSUM
 
     @property
     def rows(self) -> int:
@@ -275,6 +279,12 @@ class Tile:
         here = self.layout
         new = layout(here.space, here.dtype, shape, strides, here.pitch)
         return type(self)(self.storage, new, offset)
+
+    def with_dtype(self, dtype: Any) -> "Tile":
+        """Returns the same bytes as elements of another dtype of the same size."""
+        here = self.layout
+        new = layout(here.space, dtype, here.shape, here.strides, here.pitch)
+        return type(self)(self.storage, new, self.offset)
 
 
 _WHOLE: dict[Any, Layout] = {}

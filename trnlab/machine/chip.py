@@ -83,6 +83,7 @@ class Timing:
     table_load: float  # scalar engine switches its function table
     function: float  # what a table function takes longer than a copy
     scalar_operand: float  # what an instruction with per-partition operands takes longer
+    dynamic: int  # cycles; the least for an instruction whose address a register holds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,13 @@ from trnlab.isa.statistics import BnAggr, BnStats, Max8
 from trnlab.nki.issue import function_of, issue_slowly
 from trnlab.nki.jit import launch, running
 from trnlab.nki.pair import partner_of
+from trnlab.nki.registers import (  # noqa: F401 - part of the instruction set
+    VirtualRegister,
+    register_alloc,
+    register_load,
+    register_move,
+    register_store,
+)
 
 tensor_engine, vector_engine, scalar_engine = engine.tensor, engine.vector, engine.scalar
 gpsimd_engine, sync_engine, unknown_engine = engine.gpsimd, engine.sync, engine.unknown
@@ -161,10 +168,6 @@ constants = SimpleNamespace(
 )
 
 NOT_YET = {
-    "register_alloc": "dynamic control flow",
-    "register_move": "dynamic control flow",
-    "register_load": "dynamic control flow",
-    "register_store": "dynamic control flow",
     "rand_set_state": "the generators' own state",
     "rand_get_state": "the generators' own state",
 }
@@ -179,9 +182,5 @@ def _not_yet(name: str) -> Callable[..., None]:
     return function
 
 
-register_alloc = _not_yet("register_alloc")
-register_move = _not_yet("register_move")
-register_load = _not_yet("register_load")
-register_store = _not_yet("register_store")
 rand_set_state = _not_yet("rand_set_state")
 rand_get_state = _not_yet("rand_get_state")

@@ -15,7 +15,7 @@ import numpy as np
 
 from trnlab.errors import BadArguments
 from trnlab.isa.instruction import Instruction
-from trnlab.isa.tile import Tile
+from trnlab.isa.tile import Tile, tiles_in
 from trnlab.nki.jit import running
 from trnlab.sim.core import Run
 
@@ -75,6 +75,11 @@ def issue_slowly(run: Run, kind: type[Instruction], operands: tuple[Any, ...]) -
     operands = tuple(
         _settled(value, kind, f.name) for value, f in zip(operands, kind.parameters, strict=True)
     )
+    if any(getattr(tile, "address", None) is not None for tile in tiles_in(operands)):
+        from trnlab.nki.indirect import issue_indirect
+
+        issue_indirect(run, kind, operands)
+        return
     key = key_of(kind, operands)
     entry = run.entries.get(key) or run.enter(kind, operands, key)
     run.issue(entry, operands)

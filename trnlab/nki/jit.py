@@ -43,6 +43,7 @@ class Settings:
     values: bool = True
     timed: bool = True
     strict: bool = True
+    assume: int | None = None  # what a run without values takes for numbers that data decides
 
 
 @dataclass(eq=False)
@@ -57,6 +58,8 @@ class Launch:
     pending: Any = None  # the older API's instruction whose destination is not known yet
     settle: Callable[[], None] | None = None  # issues it
     pair: Pair | None = None  # the two cores, where two run at the same time
+    assume: int | None = None
+    turns: dict[Any, int] = field(default_factory=dict)  # of loops whose length was assumed
 
     def start(self, core: int, ids: tuple[int, ...], next_shared: int = 0) -> None:
         """An instance of the kernel starts, or goes on."""
@@ -201,7 +204,7 @@ def _simulate(
         )
     cores, instances = _instances(kernel.grid, kernel.api)
     run = Run(target, values=how.values, api=kernel.api, cores=cores)
-    here = Launch(run, tuple(_size(g) for g in kernel.grid))
+    here = Launch(run, tuple(_size(g) for g in kernel.grid), assume=how.assume)
     bound = Arguments(run, kernel.function, args, kwargs)
     returned = None
     try:

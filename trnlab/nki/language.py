@@ -1,6 +1,7 @@
 """`nki.language` as it is today: tensors, and a convenience layer over `nki.isa`."""
 
 import sys
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,6 +14,7 @@ from trnlab.nki import isa as nisa
 from trnlab.nki.jit import launch, running
 from trnlab.nki.math import *  # noqa: F403
 from trnlab.nki.math import copy
+from trnlab.nki.registers import VirtualRegister, counted, fori_loop, while_loop  # noqa: F401 - part of the language
 from trnlab.nki.tensor import DynamicSlice as ds  # noqa: F401 - part of the language
 from trnlab.nki.tensor import NkiTensor
 from trnlab.nki.tensors import make
@@ -216,12 +218,9 @@ affine_range = sequential_range = static_range
 globals()["range"] = range
 
 
-def dynamic_range(start: Any, stop: Any = None, step: int = 1) -> range:
-    """A loop that the device runs; with constant bounds it is unrolled here."""
-    bounds = [v for v in (start, stop, step) if v is not None]
-    if not all(isinstance(v, (int, np.integer)) for v in bounds):
-        raise NotModelled("a loop whose bounds are registers", "dynamic control flow")
-    return static_range(start, stop, step)
+def dynamic_range(start: Any, stop: Any = None, step: int = 1) -> Iterator[VirtualRegister]:
+    """A loop that the device runs: its bounds may be registers, and its index is one."""
+    return counted(start, stop, step)
 
 
 def device_print(print_prefix: str, tensor: Any) -> None:

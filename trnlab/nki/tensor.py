@@ -7,6 +7,7 @@ from typing import Any
 from trnlab.errors import NotModelled, OutOfBounds, ProgramError
 from trnlab.isa.tile import HBM_SPACES, Space, Tile, layout, row_major
 from trnlab.nki.jit import running
+from trnlab.nki.registers import VirtualRegister
 
 
 class DynamicSlice:
@@ -14,7 +15,7 @@ class DynamicSlice:
 
     __slots__ = ("size", "start")
 
-    def __init__(self, start: int, size: int) -> None:
+    def __init__(self, start: Any, size: int) -> None:
         self.start, self.size = start, size
 
 
@@ -59,21 +60,37 @@ class NkiTensor(Tile):
         shape: list[int] = []
         strides: list[int] = []
         dropped: list[bool] = []
-        offset = self.offset
+        offset, dynamic = self.offset, None
         for axis, (item, size, stride) in enumerate(
             zip(key, self.shape, self.strides, strict=True)
         ):
-            start, count, step, drop = self._axis(item, axis, size)
+            found = _found_by(item, size)
+            if found is None:
+                start, count, step, drop = self._axis(item, axis, size)
+            else:
+                chosen, limit, count, drop = found
+                start, step, dynamic = 0, 1, (*(dynamic or ()), (chosen, stride, limit))
             offset += start * stride
             shape.append(count)
             strides.append(stride * step)
             dropped.append(drop)
         keep = self._kept(dropped)
-        return self.elements_at(
+        view = self.elements_at(
             tuple(n for n, k in zip(shape, keep, strict=True) if k),
             tuple(s for s, k in zip(strides, keep, strict=True) if k),
             offset,
-        )  # type: ignore[return-value]
+        )
+        return self._chosen(view, dynamic)  # type: ignore[arg-type]
+
+    def _chosen(self, view: "NkiTensor", dynamic: tuple[Any, ...] | None) -> "NkiTensor":
+        """A view that begins where a register or a tile says, if one does."""
+        if not dynamic:
+            return view
+        from trnlab.nki.indirect import ONE, Address, at
+
+        for found in dynamic:
+            view = at(view, Address(ONE, *found))
+        return view
 
     def _kept(self, dropped: list[bool]) -> list[bool]:
         keep = [not drop for drop in dropped]
@@ -134,11 +151,18 @@ class NkiTensor(Tile):
         indirect_dim: int = 0,
         dtype: Any = None,
     ) -> "NkiTensor":
-        """An access pattern over the storage: pairs of (step, count) in elements."""
+        """An access pattern over the storage: pairs of (step, count) in elements.
+
+        ``scalar_offset`` moves it along dimension ``indirect_dim`` of this tensor by what a
+        register or a [1, 1] tile holds, ``vector_offset`` each of its rows by an index of its own.
+        """
         if scalar_offset is not None or vector_offset is not None:
-            raise NotModelled("indirect access patterns", "addresses taken from data")
+            from trnlab.nki.indirect import access_pattern
+
+            plain = self.ap(pattern, offset, dtype=dtype)
+            return access_pattern(self, plain, scalar_offset, vector_offset, indirect_dim)
         if dtype is not None and dtype != self.dtype:
-            return self.view(dtype).ap(pattern, offset)
+            return self._as_stored(dtype).ap(pattern, offset)
         strides = tuple(int(step) for step, _ in pattern)
         shape = tuple(int(count) for _, count in pattern)
         start = self.offset if offset is None else int(offset)
@@ -246,10 +270,48 @@ class NkiTensor(Tile):
         return self._index(tuple(key))
 
     def select(self, dim: int, index: Any) -> "NkiTensor":
-        """One index of one dimension."""
+        """One index of one dimension: a number, a register or a [1, 1] tile."""
         key: list[Any] = [slice(None)] * self.ndim
         key[dim] = index
         return self._index(tuple(key))
+
+    def vector_select(self, dim: int, vector_offset: Any) -> "NkiTensor":
+        """The rows of an HBM tensor that a tile lists, one for each of its partitions."""
+        from trnlab.nki.indirect import ROWS, Address, at
+
+        if dim != 0 or not isinstance(vector_offset, Tile):
+            raise self._refused("vector_select takes dimension 0 and a tile of indices", "")
+        shape = (vector_offset.shape[0], *self.shape[1:])
+        view = self.elements_at(shape, self.strides, self.offset)
+        return at(view, Address(ROWS, vector_offset, self.strides[0], self.shape[0]))  # type: ignore[arg-type]
+
+    def indirect(self, index: Any, num_elem: int | None = None) -> "NkiTensor":
+        """Columns that the indices of each 16 partitions (32 on the tensor engine) list."""
+        from trnlab.nki.indirect import columns
+
+        return columns(self, index, num_elem)
+
+    def is_indirect(self) -> bool:
+        """Whether data decides where this view begins."""
+        return False
+
+    def rearrange(
+        self, src_pattern: Any, dst_pattern: Any, fixed_sizes: dict[str, int] | None = None
+    ) -> "NkiTensor":
+        """Splits, reorders and joins dimensions by name, as einops does with tuples of names."""
+        from trnlab.nki.rearrange import rearrange
+
+        return rearrange(self, src_pattern, dst_pattern, fixed_sizes or {})
+
+    def _as_stored(self, dtype: Any) -> "NkiTensor":
+        """The whole storage as another dtype, for a pattern that ignores how it is viewed."""
+        from trnlab.isa.tile import whole
+
+        here = whole(self.storage, type(self)).view(dtype)
+        kept = self.offset * self.itemsize
+        if kept % here.itemsize:
+            raise self._refused(f"no pattern of {dtype} at byte {kept}", "a whole element")
+        return here.elements_at(here.shape, here.strides, kept // here.itemsize)
 
     def view(self, dtype: Any) -> "NkiTensor":
         """The same bytes read as another dtype; the last dimension changes its length."""
@@ -303,6 +365,15 @@ class NkiTensor(Tile):
 
     def __repr__(self) -> str:
         return f"<{self.describe()}>"
+
+
+def _found_by(item: Any, size: int) -> tuple[Any, int, int, bool] | None:
+    """For a place that data decides: what holds it, its limit, how many elements, if one only."""
+    if isinstance(item, (VirtualRegister, Tile)):
+        return item, size, 1, True
+    if isinstance(item, DynamicSlice) and isinstance(item.start, (VirtualRegister, Tile)):
+        return item.start, size - item.size + 1, item.size, False
+    return None
 
 
 def _spelled(item: slice) -> str:

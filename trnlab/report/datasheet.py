@@ -44,7 +44,7 @@ WRITERS: dict[str, Callable[[float], str]] = {
         ("rows", "columns", "moving_max", "fp32_passes", "partitions", "banks", "stacks"), _plain()
     ),
     **dict.fromkeys(("generation", "cores", "lanes", "engines"), _plain()),
-    **dict.fromkeys(("floor", "start"), _plain("cycles")),
+    **dict.fromkeys(("floor", "start", "dynamic"), _plain("cycles")),
     **dict.fromkeys(("size", "usable", "packet_max"), binary),
     **dict.fromkeys(("rate", "dma_claimed", "link"), _unit("B/s")),
     **dict.fromkeys(("fixed", "warm_after", "packet", "latency", "trigger"), _unit("s")),

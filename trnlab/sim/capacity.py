@@ -33,7 +33,7 @@ def needs(program: Program, core: Core) -> list[Need]:
         for space in ("sbuf", "psum")
     }
     for index, facts in enumerate(program.buffers):
-        if facts.space != "hbm" and first[index] >= 0:
+        if facts.space in ("sbuf", "psum") and first[index] >= 0:
             homes[facts.space, facts.core].append(index)
     return [
         _peak(program, where, np.array(mine, int), first, last, core)

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,7 +23,7 @@ from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile
 from trnlab.machine.chip import Chip
 from trnlab.sim.capacity import needs
-from trnlab.sim.cost import Cost, cost
+from trnlab.sim.cost import Cost, cost, with_addresses
 from trnlab.sim.execute import ACCUMULATING, Entry, Executor, is_plain_copy, is_plain_load
 from trnlab.sim.program import BufferFacts, Program
 from trnlab.sim.sharing import Clash, clashes
@@ -88,7 +89,7 @@ class Run:
                 limit=f"{MAX_TENSOR:,} bytes",
                 place=self.program.place(place),
             )
-        if space in HBM_SPACES or self._check_shape(made):
+        if not made.on_chip or self._check_shape(made):
             self._shapes[space, dtype, shape] = made.pitch, kind, rows, row_bytes
         return made
 
@@ -231,6 +232,32 @@ class Run:
                 sentence,
                 see=model.page,
             )
+
+    def enter_dynamic(
+        self, kind: type[Instruction], operands: tuple[Any, ...], key: Any, addresses: int
+    ) -> Entry:
+        """As `enter`, for an instruction that waits for addresses from registers or tiles."""
+        known = self.entries.get(("dynamic", addresses, key))
+        if known is not None:
+            return known
+        entry = self.entries.get(key) or self.enter(kind, operands, key)
+        price = with_addresses(entry.cost, self.core, addresses)
+        made = replace(entry, number=len(self.program.costs), cost=price)
+        self.program.costs.append(price)
+        if not entry.broken:
+            self.entries["dynamic", addresses, key] = made
+        return made
+
+    def record(self, entry: Entry, touched: Iterable[Tile]) -> None:
+        """Records an instruction that must be assumed to write and read these, in that order."""
+        self._head((entry.number, self.place(), self.core_index))
+        for tile in touched:
+            self._operand((tile.storage.index, tile.layout.index, tile.offset))
+
+    def compute(self, entry: Entry, operands: tuple[Any, ...], mask: Any = None) -> None:
+        """Computes an instruction that was recorded, where values are wanted."""
+        if self.values and entry.model.moves:
+            self._compute(entry, operands, mask)
 
     def issue(self, entry: Entry, operands: tuple[Any, ...], mask: Any = None) -> None:
         """Records an instruction and, unless only time is asked for, computes it."""

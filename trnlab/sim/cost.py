@@ -1,12 +1,13 @@
 """An instruction says how much, a chip says how fast: the price of one instruction on one core."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trnlab import formats
 from trnlab.isa.dma import DgeMode, Transfer, moved_bytes
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.mx import NcMatmulMx
+from trnlab.isa.tile import Space
 from trnlab.machine.chip import Core
 
 
@@ -55,6 +56,13 @@ def cost(instruction: Instruction, core: Core) -> Cost:
     )
 
 
+def with_addresses(price: Cost, core: Core, addresses: int) -> Cost:
+    """The price when ``addresses`` operands begin where a register or a tile in SBUF says."""
+    least = core.timing.dynamic / core.engine(price.queue).hz
+    busy = price.busy if price.is_transfer else max(price.busy, least)
+    return replace(price, reads=price.reads + addresses, busy=busy)
+
+
 def _transfer(transfer: Transfer, core: Core) -> Cost:
     dma = core.dma
     packets, each = transfer.packets(core)
@@ -87,9 +95,13 @@ def _totals(instruction: Instruction) -> dict[str, float]:
         return totals
     tiles = instruction.tiles()
     for name in instruction.reads():
+        if tiles[name].space is Space.register:
+            continue
         key = f"{_memory(tiles[name])}_read_bytes"
         totals[key] = totals.get(key, 0.0) + instruction.touched(name) * tiles[name].itemsize
     for name in instruction.written():
+        if tiles[name].space is Space.register:
+            continue
         key = f"{_memory(tiles[name])}_write_bytes"
         totals[key] = totals.get(key, 0.0) + instruction.touched(name) * tiles[name].itemsize
     if isinstance(instruction, NcMatmulMx):

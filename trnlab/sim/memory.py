@@ -159,6 +159,23 @@ def write_where(tile: Tile, values: np.ndarray, chosen: np.ndarray) -> None:
         flags |= chosen[..., None]
 
 
+def gather(tile: Tile, where: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray | bool]:
+    """The elements of a tile at these indices, and which of them somebody wrote."""
+    if is_written(tile):
+        return array(tile)[where], True
+    reveal(tile)
+    return array(tile)[where], written_mask(tile)[where]
+
+
+def scatter(tile: Tile, where: tuple[np.ndarray, ...], values: np.ndarray) -> None:
+    """Stores values at indices of a tile; of equal indices the last counts."""
+    if tile.storage.borrowers:
+        _lend_no_more(tile.storage)
+    _target(tile)[where] = values
+    if tile.storage.written is not True:
+        flags_of(tile, _flags(tile.storage))[where] = True
+
+
 def covers_all(tile: Tile) -> bool:
     """Whether a tile is all of its buffer, each element once."""
     if tile.offset or tile.layout.size * tile.layout.itemsize != tile.storage.nbytes:

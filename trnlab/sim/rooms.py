@@ -28,7 +28,7 @@ class Rooms:
         self.returned: dict[tuple[str, int], list[tuple[float, int, int]]] = {
             key: [] for key in self.left
         }
-        self.new = [f.space != "hbm" for f in self.facts]
+        self.new = [f.space in self.units for f in self.facts]
         self.arrived: dict[int, float] = {}
         self.regions: dict[int, list[int]] = {}
         for region, buffer in enumerate(owner):

@@ -21,15 +21,18 @@ def run(
     values: bool = True,
     time: bool = True,
     strict: bool = True,
+    assume: int | None = None,
 ) -> Callable[..., tuple[Any, Any]]:
     """Returns a function that runs a kernel on arrays and gives (outputs, trace).
 
     ``values`` False computes no values (outputs show fresh memory), ``time`` False no trace. Raises
-    Violations when rules are broken, unless ``strict`` is False.
+    Violations when rules are broken, unless ``strict`` is False, and NotModelled for a loop without
+    values whose length data decides, unless ``assume`` says a length.
     """
 
     def call(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        result = run_once(kernel, args, kwargs, chip, values=values, time=time, strict=strict)
+        how: dict[str, Any] = {"values": values, "strict": strict, "assume": assume}
+        result = run_once(kernel, args, kwargs, chip, time=time, **how)
         return result.outputs, result.trace
 
     return call
@@ -41,14 +44,12 @@ def run_once(
     kwargs: dict[str, Any],
     chip: str | Chip | None = None,
     *,
-    values: bool = True,
     time: bool = True,
-    strict: bool = True,
+    **changes: Any,
 ) -> Result:
-    """Runs a kernel once; everything it left behind."""
+    """Runs a kernel once, with these `Settings`; everything it left behind."""
     made = kernel if isinstance(kernel, Kernel) else Kernel(kernel, api_of(kernel))
-    how = Settings(values=values, timed=time, strict=strict)
-    return jit.simulate(made, args, kwargs, how, chip)
+    return jit.simulate(made, args, kwargs, Settings(timed=time, **changes), chip)
 
 
 def api_of(function: Callable[..., Any]) -> str:

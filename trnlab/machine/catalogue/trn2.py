@@ -96,6 +96,7 @@ NEURONCORE_V3 = Core(
         table_load=traces(1283 * ns),
         function=traces(100 * ns),  # exp 253 to 278 against copy 157
         scalar_operand=traces(150 * ns),  # tensor_scalar 306 against copy 158
+        dynamic=vendor("NKI API reference 2.21 to 2.26, MIN_II_DYNAMIC")(600),
     ),
     can=frozenset(
         {
