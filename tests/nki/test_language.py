@@ -333,13 +333,6 @@ def test_loops_are_pythons():
     for loop in (nl.affine_range, nl.sequential_range, nl.static_range):
         assert list(loop(3)) == [0, 1, 2]
         assert list(loop(2, 8, 3)) == [2, 5]
-    out = value(lambda a: [int(i) for i in nl.dynamic_range(1, 4)], X)
-    assert out == [1, 2, 3]
-
-
-def test_loops_over_registers_are_not_modelled():
-    with pytest.raises(NotModelled, match="registers"):
-        value(lambda a: nl.dynamic_range(load(a)), X)
 
 
 def test_programs_know_where_they_are():

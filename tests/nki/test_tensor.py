@@ -359,11 +359,6 @@ def test_a_pattern_of_a_wider_view_may_not_leave_it():
         value(lambda a: a.view(nl.float32).ap([[1, 17]]), np.zeros((4, 16), np.uint8))
 
 
-def test_indirect_patterns_are_not_modelled():
-    with pytest.raises(NotModelled, match="indirect"):
-        seen(lambda t: t.ap([[1, 1]], scalar_offset=t), 8, 8)
-
-
 # --- other dtypes
 
 
