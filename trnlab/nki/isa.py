@@ -26,7 +26,7 @@ from trnlab.isa.scan import TensorScalarCumulative, TensorTensorScan
 from trnlab.isa.search import NcFindIndex8, NcMatchReplace8, NonzeroWithCount, SequenceBounds, Topk
 from trnlab.isa.select import AffineSelect, Iota, RangeSelect, SelectReduce, TensorCopyPredicated
 from trnlab.isa.statistics import BnAggr, BnStats, Max8
-from trnlab.nki.issue import function_of, issue_slowly
+from trnlab.nki.issue import NkiInstruction, function_of, issue_slowly  # noqa: F401
 from trnlab.nki.jit import launch, running
 from trnlab.nki.pair import partner_of
 from trnlab.nki.registers import (  # noqa: F401 - part of the instruction set

@@ -20,11 +20,12 @@ from trnlab.nki.jit import running
 from trnlab.sim.core import Run
 
 
-def function_of(kind: type[Instruction], *, extra: str = "") -> Callable[..., None]:
+def function_of(kind: type[Instruction], *, extra: str = "") -> Callable[..., "NkiInstruction"]:
     """Makes the function of `nki.isa` for an instruction class; ``extra`` adds parameters."""
     named = [(f, kind.spelled.get(f.name, f.name)) for f in fields(kind)]
     scope: dict[str, Any] = {
         "KIND": kind, "running": running, "slow": issue_slowly, "Tile": Tile, "exact": exact,
+        "handle": handle,
     }  # fmt: skip
     parameters, keys = [], []
     for f, name in named:
@@ -42,14 +43,49 @@ def {kind.name}({", ".join(parameters)}, name=None{extra}):
     try:
         entry = run.entries[(KIND, {", ".join(keys)})]
     except (KeyError, AttributeError, TypeError):
-        return slow(run, KIND, operands)
+        slow(run, KIND, operands)
+        return handle(run, name)
     run.issue(entry, operands)
+    return handle(run, name)
 """
     exec(compile(text, str(Path(__file__).with_name("isa.py")), "exec"), scope)
     made = scope[kind.name]
     made.__doc__ = kind.__doc__
     made.__module__ = "trnlab.nki.isa"
     return made
+
+
+class NkiInstruction:
+    """An instruction that was issued: what others can be made to wait for."""
+
+    __slots__ = ("number", "run")
+
+    def __init__(self, run: Run, number: int) -> None:
+        self.run, self.number = run, number
+
+    def depends_on(self, *producers: "NkiInstruction") -> "NkiInstruction":
+        """Lets this instruction start only when these, issued before it, have ended."""
+        for producer in producers:
+            if not isinstance(producer, NkiInstruction) or producer.number >= self.number:
+                raise BadArguments(
+                    f"an instruction cannot wait for {producer!r}",
+                    limit="instructions of this kernel that were issued before it",
+                    place=self.run.here(),
+                    see="nki.isa.NkiInstruction",
+                )
+            self.run.program.edges.setdefault(self.number, []).append(producer.number)
+        return self
+
+    def __repr__(self) -> str:
+        return f"<instruction {self.number}>"
+
+
+def handle(run: Run, name: str | None = None) -> NkiInstruction:
+    """The instruction that was issued last."""
+    number = run.program.count - 1
+    if name is not None:
+        run.named[name] = number
+    return NkiInstruction(run, number)
 
 
 def _key(kind: type[Instruction], field_name: str, name: str) -> str:

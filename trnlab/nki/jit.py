@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from trnlab import __version__
-from trnlab.errors import BadArguments, ProgramError, Violations
+from trnlab.errors import BadArguments, ProgramError, UnknownName, Violations
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.machine.facts import numbers
@@ -147,6 +147,13 @@ class Kernel:
     def __getitem__(self, grid: Any) -> "Kernel":
         return replace(self, grid=grid if isinstance(grid, tuple) else (grid,))
 
+    def with_schedule(self, edges: Sequence[tuple[str, str | Sequence[str]]]) -> "Kernel":
+        """The kernel with pairs of instruction names: the first waits for the second, or for all.
+
+        Naming an instruction that the kernel does not issue is an error when it runs.
+        """
+        return replace(self, options=self.options | {"schedule": tuple(edges)})
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if _state:  # a kernel that calls another is one kernel
             return self.function(*args, **kwargs)
@@ -220,6 +227,7 @@ def _simulate(
         if not run.found or isinstance(last, Violations):
             raise
         raise Violations([*run.found.values(), last]) from None
+    _add_edges(run, kernel.options.get("schedule", ()))
     run.finish()
     found = tuple(run.found.values())
     trace = _trace(run, kernel) if how.timed and (not found or not how.strict) else None
@@ -231,6 +239,24 @@ def _simulate(
         tuple(run.program.notes), run.program.count,
         lambda other: _again(kernel, args, kwargs, other),
     )  # fmt: skip
+
+
+def _add_edges(run: Run, schedule: Sequence[tuple[str, str | Sequence[str]]]) -> None:
+    """Lets instructions wait for each other as `Kernel.with_schedule` was told."""
+    for consumer, producers in schedule:
+        for producer in [producers] if isinstance(producers, str) else producers:
+            for name in (consumer, producer):
+                if name not in run.named:
+                    raise UnknownName("instruction of this kernel", name, run.named)
+            after, before = run.named[consumer], run.named[producer]
+            if before >= after:
+                raise BadArguments(
+                    f"'{consumer}' cannot wait for '{producer}', which is issued after it",
+                    limit="an order that the kernel's own data allows",
+                    fix="issue them in that order",
+                    see="nki.jit",
+                )
+            run.program.edges.setdefault(after, []).append(before)
 
 
 def _again(kernel: Kernel, args: Sequence[Any], kwargs: dict[str, Any], chip: str) -> Result:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -221,6 +222,16 @@ globals()["range"] = range
 def dynamic_range(start: Any, stop: Any = None, step: int = 1) -> Iterator[VirtualRegister]:
     """A loop that the device runs: its bounds may be registers, and its index is one."""
     return counted(start, stop, step)
+
+
+@contextmanager
+def no_reorder() -> Iterator[None]:
+    """Inside, every instruction starts only when the one before it has ended."""
+    program = running().program
+    first = program.count
+    yield
+    for number in range(first + 1, program.count):
+        program.edges.setdefault(number, []).append(number - 1)
 
 
 def device_print(print_prefix: str, tensor: Any) -> None:

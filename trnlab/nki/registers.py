@@ -74,6 +74,11 @@ class VirtualRegister:
             return False
         return True
 
+    def __eq__(self, other: object) -> bool:
+        return bool(self.__index__())
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __index__(self) -> int:
         raise BadArguments(
             "a register is used where Python needs a number",

@@ -49,6 +49,7 @@ class Run:
     program: Program = field(default_factory=Program)
     entries: dict[Any, Entry] = field(default_factory=dict)
     found: dict[Any, ProgramError] = field(default_factory=dict)
+    named: dict[str, int] = field(default_factory=dict)  # instructions that the kernel named
 
     def __post_init__(self) -> None:
         self.executor = Executor(self.report, strict_reads=self.api == "nki")

@@ -44,6 +44,7 @@ class Program:
     buffers: list[BufferFacts] = field(default_factory=list)
     places: dict[tuple[CodeType, int], int] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
+    edges: dict[int, list[int]] = field(default_factory=dict)  # who else an instruction waits for
 
     @property
     def count(self) -> int:

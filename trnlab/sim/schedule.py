@@ -148,6 +148,8 @@ class Scheduler:
         heads = iter(program.heads)
         at = 0
         last_uses = rooms.last_uses(program.lifetimes()[1])
+        edges, ends = program.edges, {}  # what instructions that others wait for, ended with
+        awaited = {p for producers in edges.values() for p in producers}
         for number, (index, place, core) in enumerate(zip(heads, heads, heads, strict=True)):
             cost, queue, writes, count, work = kinds[index]
             lane = queue + core * len(QUEUES)
@@ -176,7 +178,13 @@ class Scheduler:
                     when, row = rooms.take(owner[region])
                     if when > ready:
                         ready, why, by = when, MEMORY, row
+            for producer in edges.get(number, ()) if edges else ():
+                when, row = ends[producer]
+                if when + hop > ready:
+                    ready, why, by = when + hop, DATA, row
             until, done, row = work(cost, index, lane, place, (ready, why, by))
+            if number in awaited:
+                ends[number] = done, row
             actual = engines.rows[row][0]
             for region in touched[:writes]:
                 written_at[region], written_by[region] = done, row
