@@ -12,6 +12,7 @@ from trnlab import formats
 from trnlab.errors import BadArguments, NotModelled
 from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Space
 from trnlab.nki import isa as nisa
+from trnlab.nki.composite import *  # noqa: F403
 from trnlab.nki.jit import launch, running
 from trnlab.nki.math import *  # noqa: F403
 from trnlab.nki.math import copy
@@ -20,6 +21,8 @@ from trnlab.nki.tensor import DynamicSlice as ds  # noqa: F401 - part of the lan
 from trnlab.nki.tensor import NkiTensor
 from trnlab.nki.tensors import make
 
+MemoryRegion = Space
+DType = formats.DType
 sbuf, psum, hbm = Space.sbuf, Space.psum, Space.hbm
 private_hbm, shared_hbm = Space.private_hbm, Space.shared_hbm
 
@@ -61,9 +64,24 @@ class _TileSize:
     sbuf_min_align = 1
 
     @property
-    def total_available_sbuf_size(self) -> int:
+    def sbuf_size_bytes(self) -> int:
+        """Bytes of SBUF, all partitions together."""
+        return int(running().core.sbuf.partitions * running().core.sbuf.size)
+
+    @property
+    def sbuf_fmax(self) -> int:
+        """fp32 elements a partition that a kernel may allocate."""
+        return self.sbuf_fmax_bytes // 4
+
+    @property
+    def sbuf_fmax_bytes(self) -> int:
         """Bytes a partition that a kernel may allocate."""
         return int(running().core.sbuf.usable)
+
+    @property
+    def total_available_sbuf_size(self) -> int:
+        """The former name of ``sbuf_fmax_bytes``."""
+        return self.sbuf_fmax_bytes
 
 
 tile_size = _TileSize()

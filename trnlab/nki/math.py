@@ -1,9 +1,7 @@
-"""Functions of tiles: each makes a new tile in SBUF; passed as ``op`` it names an operator."""
+"""Functions of tiles, one instruction each; passed as ``op`` they name an operator."""
 
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from trnlab.errors import NotModelled
 from trnlab.isa.tile import SBUF, Tile
@@ -90,10 +88,8 @@ abs_max = _binary("abs_max")
 abs_min = _binary("abs_min")
 exp = _unary("exp")
 log = _unary("log")
-sin = _unary("sin")
 arctan = _unary("arctan")
 sqrt = _unary("sqrt")
-rsqrt = _unary("rsqrt")
 square = _unary("square")
 sigmoid = _unary("sigmoid")
 relu = _unary("relu")
@@ -118,14 +114,33 @@ prod = _reduction("prod", "multiply")
 bypass = _operator_only("bypass")
 average = _operator_only("average")
 prelu = _operator_only("prelu")
-invert = _operator_only("invert")
-logical_not = _operator_only("logical_not")
 
 
 def reciprocal(x: Any, dtype: Any = None) -> NkiTensor:
     """1 / x on the vector engine."""
     made = make(x.shape, dtype or x.dtype, SBUF)
     nisa.reciprocal(made, x)
+    return made
+
+
+def rsqrt(x: Any, dtype: Any = None) -> NkiTensor:
+    """1 / sqrt(x) on GpSimd, which does not reach PSUM (NKI 0.5 and later)."""
+    made = make(x.shape, dtype or x.dtype, SBUF)
+    nisa.tensor_scalar(made, x, "rsqrt", 0.0)
+    return made
+
+
+def invert(x: Any, dtype: Any = None) -> NkiTensor:
+    """Every bit of x turned."""
+    made = make(x.shape, dtype or x.dtype, SBUF)
+    nisa.tensor_scalar(made, x, bitwise_xor, -1)
+    return made
+
+
+def logical_not(x: Any, dtype: Any = None) -> NkiTensor:
+    """1 where x is 0, else 0."""
+    made = make(x.shape, dtype or x.dtype, SBUF)
+    nisa.tensor_scalar(made, x, logical_xor, 1.0)
     return made
 
 
@@ -136,23 +151,6 @@ def negative(x: Any, dtype: Any = None) -> NkiTensor:
     return made
 
 
-def mean(x: Any, axis: Any, dtype: Any = None, keepdims: bool = False) -> NkiTensor:
-    """The mean of x over trailing free axes."""
-    total = sum(x, axis, "float32", keepdims)
-    made = make(total.shape, dtype or x.dtype, SBUF)
-    nisa.tensor_scalar(made, total, multiply, float(total.size) / x.size)
-    return made
-
-
-def cos(x: Any, dtype: Any = None) -> NkiTensor:
-    """cos(x) = sin(x + pi/2), for x in [-3pi/2, pi/2]."""
-    made = make(x.shape, dtype or x.dtype, SBUF)
-    shift = make((x.partitions, 1), "float32", SBUF)
-    nisa.memset(shift, np.pi / 2)
-    nisa.activation(made, sin, x, bias=shift)
-    return made
-
-
 def copy(x: Any, dtype: Any = None) -> NkiTensor:
     """A copy in SBUF, cast if asked for."""
     made = make(x.shape, dtype or x.dtype, SBUF)
@@ -160,55 +158,5 @@ def copy(x: Any, dtype: Any = None) -> NkiTensor:
     return made
 
 
-def where(condition: Any, x: Any, y: Any, dtype: Any = None) -> NkiTensor:
-    """x where the condition is not 0, else y."""
-    made = make(condition.shape, dtype or getattr(x, "dtype", "float32"), SBUF)
-    if isinstance(y, Tile):
-        nisa.tensor_copy(made, y)
-    else:
-        nisa.memset(made, y)
-    mask = make(condition.shape, "uint8", SBUF)
-    nisa.tensor_scalar(mask, condition, not_equal, 0.0)
-    nisa.tensor_copy_predicated(made, x, mask)
-    return made
-
-
-def softmax(x: Any, axis: int = -1, dtype: Any = None) -> NkiTensor:
-    """exp(x - max) / sum along the free dimension."""
-    top = make((x.partitions, 1), "float32", SBUF)
-    nisa.tensor_reduce(top, maximum, x, axis, negate=True)
-    raised = make(x.shape, "float32", SBUF)
-    total = make((x.partitions, 1), "float32", SBUF)
-    nisa.activation_reduce(raised, exp, x, add, total, bias=top)
-    inverse = make((x.partitions, 1), "float32", SBUF)
-    nisa.reciprocal(inverse, total)
-    made = make(x.shape, dtype or x.dtype, SBUF)
-    nisa.tensor_scalar(made, raised, multiply, inverse)
-    return made
-
-
-def rms_norm(
-    x: Any,
-    w: Any,
-    axis: int,
-    n: int,
-    epsilon: float = 1e-6,
-    dtype: Any = None,
-    compute_dtype: Any = None,
-) -> NkiTensor:
-    """x / sqrt(mean(x^2) + epsilon) * w along the free dimension."""
-    kind = compute_dtype or "float32"
-    squares = make(x.shape, kind, SBUF)
-    total = make((x.partitions, 1), "float32", SBUF)
-    nisa.activation_reduce(squares, square, x, add, total)
-    nisa.tensor_scalar(total, total, multiply, 1.0 / n, op1=add, operand1=epsilon)
-    nisa.activation(total, rsqrt, total)
-    normed = make(x.shape, kind, SBUF)
-    nisa.tensor_scalar(normed, x, multiply, total)
-    made = make(x.shape, dtype or x.dtype, SBUF)
-    nisa.tensor_tensor(made, normed, w, multiply)
-    return made
-
-
-copy.__trnlab_op__ = "copy"  # type: ignore[attr-defined]
-reciprocal.__trnlab_op__ = "reciprocal"  # type: ignore[attr-defined]
+for _function in (copy, reciprocal, rsqrt, invert, logical_not):
+    _function.__trnlab_op__ = _function.__name__  # type: ignore[attr-defined]
