@@ -1,5 +1,6 @@
 """Instructions of the tensor engine."""
 
+import enum
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,13 @@ from trnlab.machine.chip import Core
 
 INPUTS = ("bfloat16", "float16", "float8_e4m3", "float8_e5m2", "tfloat32", "float32")
 WIDE = ("float32", "tfloat32")
+
+
+class PerfMode(enum.Enum):
+    """Fast modes of the tensor engine."""
+
+    none = 0
+    double_row = 1
 
 
 class NcMatmul(Instruction, engines=("tensor",), page="nki.isa.nc_matmul"):
@@ -31,7 +39,7 @@ class NcMatmul(Instruction, engines=("tensor",), page="nki.isa.nc_matmul"):
     accumulate: bool | None = None
     tile_position: tuple[int, ...] = ()
     tile_size: tuple[int, ...] = ()
-    perf_mode: Any = None
+    perf_mode: Any = PerfMode.none
 
     def rules(self, core: Core) -> Iterator[Rule]:
         yield "dst is in PSUM", in_psum(self.dst)

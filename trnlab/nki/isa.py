@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from trnlab.errors import NotModelled
+from trnlab.errors import ProgramError as NkiValidationError  # noqa: F401 - part of the API
 from trnlab.isa.activate2 import Activate2
 from trnlab.isa.activation import Activate, ActivationReduce
 from trnlab.isa.activation import ReduceCmd as reduce_cmd
@@ -17,6 +18,7 @@ from trnlab.isa.exponential import Exponential
 from trnlab.isa.gather import LocalGather, NcNGather
 from trnlab.isa.instruction import Queue as engine
 from trnlab.isa.matmul import NcMatmul, NcTranspose
+from trnlab.isa.matmul import PerfMode as matmul_perf_mode
 from trnlab.isa.move import Memset, NcStreamShuffle, TensorCopy
 from trnlab.isa.mx import NcMatmulMx, QuantizeMx
 from trnlab.isa.pair import CoreBarrier, SendRecv
@@ -47,13 +49,6 @@ class nc_version(enum.IntEnum):
     gen2 = 2
     gen3 = 3
     gen4 = 4
-
-
-class matmul_perf_mode(enum.Enum):
-    """Fast modes of the tensor engine."""
-
-    none = 0
-    double_row = 1
 
 
 class dma_engine(enum.Enum):

@@ -121,8 +121,9 @@ def tensor_copy(
 
 
 def tensor_copy_predicated(
-    *, src: Any, dst: Any, predicate: Any, reverse_pred: bool = False, mask: Any = None, **_: Any
-) -> None:
+    *, src: Any, dst: Any, predicate: Any, reverse_pred: bool = False, mask: Any = None,
+    dtype: Any = None, **_: Any,
+) -> None:  # fmt: skip
     """dst = src where the predicate is not 0; missing last dimensions are repeated."""
     settle()
     if predicate.size < dst.size and predicate.partitions == dst.partitions:
@@ -250,11 +251,9 @@ def max8(*, src: Any, mask: Any = None, dtype: Any = None, **_: Any) -> Any:
     return result(Max8, (src.partitions, 8), dtype or src.dtype, src, mask=mask)
 
 
-def nc_find_index8(
-    *, data: Any, vals: Any, mask: Any = None, dtype: Any = np.uint32, **_: Any
-) -> Any:
+def nc_find_index8(*, data: Any, vals: Any, mask: Any = None, dtype: Any = None, **_: Any) -> Any:
     """Where each of 8 values stands in its partition."""
-    return result(NcFindIndex8, (data.partitions, 8), dtype, data, vals, mask=mask)
+    return result(NcFindIndex8, (data.partitions, 8), dtype or np.uint32, data, vals, mask=mask)
 
 
 def nc_match_replace8(
@@ -266,7 +265,9 @@ def nc_match_replace8(
     return result(NcMatchReplace8, data.shape, kind, data, vals, imm, dst_idx, mask=mask)
 
 
-def nc_stream_shuffle(src: Any, dst: Any, shuffle_mask: Any, *, mask: Any = None, **_: Any) -> None:
+def nc_stream_shuffle(
+    src: Any, dst: Any, shuffle_mask: Any, *, dtype: Any = None, mask: Any = None, **_: Any
+) -> None:
     """dst partition i = src partition shuffle_mask[i], in groups of 32."""
     settle()
     emit(NcStreamShuffle, dst, src, tuple(int(n) for n in shuffle_mask), mask=mask)

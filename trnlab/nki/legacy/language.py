@@ -259,7 +259,7 @@ def scalar(tile: Any) -> int:
     return int(run.executor.show(tile).reshape(-1)[0])
 
 
-def device_print(prefix: str, x: Any, **_: Any) -> None:
+def device_print(prefix: str, x: Any, *, mask: Any = None, **_: Any) -> None:
     """Prints a tile while the kernel runs, when values are computed."""
     settle()
     run = running()

@@ -194,6 +194,15 @@ def reduction(
 
 
 def _binary(name: str) -> Callable[..., Any]:
+    made = np.bool_ if name in _FLAGS else None
+
+    def function(x: Any, y: Any, *, dtype: Any = made, mask: Any = None, **_: Any) -> Any:
+        return binary(name, x, y, dtype, mask)
+
+    return operator(function, name)
+
+
+def _remainder(name: str) -> Callable[..., Any]:
     def function(x: Any, y: Any, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
         return binary(name, x, y, dtype, mask)
 
@@ -229,7 +238,7 @@ _LOGICAL = ("logical_and", "logical_or", "logical_xor")
 _FLAGS = (*_COMPARISONS, *_LOGICAL)
 
 BINARY = (
-    "add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "mod", "fmod",
+    "add", "subtract", "multiply", "divide", "maximum", "minimum", "power",
     "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift", *_FLAGS,
 )  # fmt: skip
 UNARY = (
@@ -241,6 +250,7 @@ REDUCTIONS = {"sum": "add", "max": "maximum", "min": "minimum", "prod": "multipl
 
 OPERATORS: dict[str, Any] = (
     {name: _binary(name) for name in BINARY}
+    | {name: _remainder(name) for name in ("mod", "fmod")}
     | {name: _unary(name) for name in UNARY}
     | {name: _reduction(op) for name, op in REDUCTIONS.items()}
 )

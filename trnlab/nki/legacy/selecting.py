@@ -76,7 +76,7 @@ def range_select(
 def select_reduce(
     *, dst: Any, predicate: Any, on_true: Any, on_false: Any, reduce_res: Any = None,
     reduce_cmd: Any = reduce_cmd.idle, reduce_op: Any = np.amax, reverse_pred: bool = False,
-    mask: Any = None, **_: Any,
+    mask: Any = None, dtype: Any = None, **_: Any,
 ) -> None:  # fmt: skip
     """dst = on_true where predicate is not 0, else on_false; on request the largest of each row."""
     settle()
