@@ -15,7 +15,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: run test test-full check format bench clean help
+.PHONY: run test test-full check format docs bench clean help
 
 run: $(RUN) ## run the examples, the quickest look at what this does
 	@$(BIN)/python -m examples
@@ -40,6 +40,9 @@ check: $(DEV) ## check format, lint and types
 format: $(DEV) ## format the code and mend what the linter can
 	@$(BIN)/ruff check --fix --exit-zero .
 	@$(BIN)/ruff format .
+
+docs: $(DEV) ## write the pages that are made from the code
+	@$(BIN)/python -m trnlab isa --markdown > docs/isa.md.new && mv docs/isa.md.new docs/isa.md
 
 bench: $(DEV) ## print the ratios to something real that runs beside it
 	@$(BIN)/python -m benchmarks

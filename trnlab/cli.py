@@ -81,12 +81,21 @@ def chips(name: Annotated[str, typer.Argument(help="one chip, with every source"
 
 
 @app.command()
-def isa(name: Annotated[str, typer.Argument(help="one instruction")] = "") -> None:
+def isa(
+    name: Annotated[str, typer.Argument(help="an instruction, or a function such as nl.exp")] = "",
+    markdown: Annotated[bool, typer.Option("--markdown", help="all of it, as docs/isa.md")] = False,
+) -> None:
     """Print the manual page of an instruction, or the list of them."""
     from trnlab.report.terminal import console
+    from trnlab.studies.handbook import handbook
     from trnlab.studies.manual import index, page
 
-    console().print(page(name) if name else index())
+    if markdown:
+        typer.echo(handbook(), nl=False)
+    elif name:
+        typer.echo(page(name))
+    else:
+        console().print(index())
 
 
 @app.command()

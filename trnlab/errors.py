@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+LISTED = 30  # names that an error lists although it suggests one
+
 
 @dataclass(frozen=True)
 class Place:
@@ -101,8 +103,10 @@ class UnknownName(TrnlabError):
         self.kind, self.name, self.known = kind, name, sorted(known)
         near = get_close_matches(name.lower(), self.known, n=1, cutoff=0.55)
         hint = f"; did you mean '{near[0]}'?" if near else ""
-        known = ", ".join(self.known) or "none"
-        super().__init__(f"no {kind} is called '{name}'{hint} (known: {known})")
+        listed = f" (known: {', '.join(self.known) or 'none'})"
+        if near and len(self.known) > LISTED:
+            listed = ""
+        super().__init__(f"no {kind} is called '{name}'{hint}{listed}")
 
 
 class MissingExtra(TrnlabError):

@@ -45,12 +45,14 @@ def _column(x: Any) -> NkiTensor:
 
 def _wave(x: Any, shift: float, dtype: Any) -> NkiTensor:
     """sin(x + shift): whole turns are taken off first, since the table holds only one."""
-    turns = make(x.shape, "int32", SBUF)
-    nisa.tensor_scalar(turns, x, add, shift, op1=multiply, operand1=0.5 / np.pi)
-    rest = make(x.shape, "float32", SBUF)
-    nisa.tensor_scalar(rest, x, add, shift)
+    turns, rest = make(x.shape, "int32", SBUF), make(x.shape, "float32", SBUF)
+    if shift:
+        nisa.tensor_scalar(rest, x, add, shift)
+        x = rest
+    nisa.tensor_scalar(turns, x, multiply, 0.5 / np.pi)
     for part in TURN:
-        nisa.scalar_tensor_tensor(rest, turns, multiply, -part, add, rest)
+        nisa.scalar_tensor_tensor(rest, turns, multiply, -part, add, x)
+        x = rest
     made = make(x.shape, dtype, SBUF)
     nisa.activation(made, "sin", rest)
     return made

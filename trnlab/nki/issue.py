@@ -5,7 +5,6 @@ parameters. A call looks up what is known of an instruction with these operand s
 first of a kind makes an instruction object.
 """
 
-import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -147,8 +146,3 @@ def _settled(value: Any, kind: type[Instruction], name: str) -> Any:
             see=kind.page,
         )
     return value
-
-
-def signature(kind: type[Instruction]) -> str:
-    """The published signature, as text."""
-    return f"{kind.page}{inspect.signature(function_of(kind))}"
