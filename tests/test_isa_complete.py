@@ -66,19 +66,12 @@ OTHERS = {
     "neuronxcc.nki.language": published.OLDER_LANGUAGE_OTHERS,
 }
 
-REGISTERS = "registers and loops that the device runs are being built"
 NOT_THERE = {
     "nki.isa": {
-        "register_alloc": REGISTERS,
-        "register_move": REGISTERS,
-        "register_load": REGISTERS,
-        "register_store": REGISTERS,
-        "VirtualRegister": REGISTERS,
         "NkiInstruction": "instructions return nothing: program order is kept without it",
         "rand_set_state": "the device's generator is not public, so neither is its state",
         "rand_get_state": "the device's generator is not public, so neither is its state",
     },
-    "nki.language": {"fori_loop": REGISTERS, "while_loop": REGISTERS},
     "nki.collectives": dict.fromkeys(
         (*signatures(published.COLLECTIVES), "ReplicaGroup"), "collectives are being built"
     ),
@@ -93,19 +86,18 @@ NOT_THERE = {
         "gemm_stationary_grid": "a launch grid that the older compiler chose",
     },
 }
-TENSOR_NOT_THERE = dict.fromkeys(("indirect", "is_indirect", "vector_select"), REGISTERS) | {
-    "rearrange": "views by pattern are being built"
-}
-
 # What ours take beyond the published parameters, and why.
 MORE = {
     ("nki.isa", "tensor_copy", "dtype"): "the vendor's samples of NKI 0.2 pass it",
+    ("nki.isa", "register_move", "imm"): "the name of src in NKI 0.2",
     ("nki.language", "shared_constant", "dtype"): "NKI 0.2 had it",
     ("neuronxcc.nki.isa", "nc_matmul", "perf_mode"): "kernels of SDK 2.25 pass it",
     ("neuronxcc.nki.isa", "dma_copy", "mode"): "the name of oob_mode in earlier releases",
     ("neuronxcc.nki.language", "load", "mode"): "oob_mode of indirect loads, not documented",
     ("neuronxcc.nki.language", "store", "mode"): "oob_mode of indirect stores, not documented",
 }
+# What may be left out here although the published function insists, and why.
+LOOSER = {("nki.isa", "register_move", "src"): "it may be given by its name in NKI 0.2"}
 
 
 def ours(function: Any) -> list[Parameter]:
@@ -208,7 +200,8 @@ def test_signatures_are_the_published_ones(api: str, name: str, wanted: list[Par
     given = ours(getattr(module(api), name))
     more = [p for p in given if (api, name, p.name) in MORE]
     assert all(p.default is not None for p in more), "what is added must be optional"
-    given = [p for p in given if p not in more]
+    loose = [p._replace(default=None) if (api, name, p.name) in LOOSER else p for p in given]
+    given = [p for p in loose if p not in more]
     by_position = [p for p in given if not p.keyword_only]
     assert by_position == [p for p in wanted if not p.keyword_only]
     assert set(given) - set(by_position) == {p for p in wanted if p.keyword_only}
@@ -228,8 +221,7 @@ def test_every_instruction_class_is_published():
 def test_tensors_have_the_published_attributes():
     kind = language.NkiTensor
     missing = {name for name in published.TENSOR.split() if not hasattr(kind, name)}
-    slots = {s for base in kind.__mro__ for s in getattr(base, "__slots__", ())}
-    assert missing - slots == set(TENSOR_NOT_THERE)
+    assert not missing - {s for base in kind.__mro__ for s in getattr(base, "__slots__", ())}
 
 
 def test_tile_sizes_have_the_published_names():

@@ -9,13 +9,13 @@ import numpy as np
 
 from trnlab.errors import NotModelled, TrnlabError
 from trnlab.machine.chip import Chip
-from trnlab.nki import composite, math
+from trnlab.nki import composite, math, registers
 from trnlab.nki import language as nl
 from trnlab.nki.jit import Kernel, Settings, simulate
 
 SQUARE, WIDE = (128, 128), (128, 512)
-HOMES = tuple(module.__name__ for module in (nl, math, composite))
-NOT_NKI = ("constant_tensor",)  # what both API generations share, and is not in either
+HOMES = tuple(module.__name__ for module in (nl, math, composite, registers))
+NOT_NKI = ("constant_tensor", "counted")  # what the language is made with
 BITS = ("bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift")
 NUMBERS = {
     "axis": 1, "n": 128, "rate": 0.5, "shape": WIDE, "dtype": nl.float32, "fill_value": 0.5,
@@ -31,9 +31,9 @@ TILES: dict[Any, tuple[tuple[int, ...], Any]] = {
     "seed": ((1, 1), nl.uint32),
 }
 TRACED = (
-    "affine_range", "device_print", "ds", "dynamic_range", "is_hbm", "is_on_chip", "is_psum",
+    "affine_range", "device_print", "ds", "dynamic_range", "fori_loop", "is_hbm", "is_on_chip", "is_psum",
     "is_sbuf", "no_reorder", "num_programs", "program_id", "program_ndim", "sequential_range",
-    "static_range",
+    "static_range", "while_loop",
 )  # fmt: skip
 
 

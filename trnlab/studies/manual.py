@@ -241,4 +241,4 @@ def becomes(made: functions.Expansion | None) -> str:
     if made is None:
         return "nothing: it names an operator"
     steps = [f"{name} ({queue})" for name, queue in made.steps]
-    return ", ".join(steps) or "no instruction: it works while the kernel is traced"
+    return ", ".join(steps) or "no instruction of its own"

@@ -16,6 +16,7 @@ from trnlab.isa.tile import Buffer, Space, Tile, whole
 TILE = re.compile(r"(?P<space>\w+) (?P<dtype>\w+)\[(?P<shape>[\d, ]+)\]")
 PLAIN = "sbuf float32[128,512]"
 COLUMN = "sbuf float32[128,1]"
+REGISTER = "register int32[1]"
 ROW = ((1, 512),)
 
 SAMPLES: dict[str, dict[str, Any]] = {
@@ -67,6 +68,9 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "comp_op0": "greater_equal", "comp_op1": "less", "bound0": COLUMN, "bound1": COLUMN,
         "reduce_res": COLUMN,
     },
+    "register_load": {"dst": REGISTER, "src": "sbuf int32[1,1]"},
+    "register_move": {"dst": REGISTER},
+    "register_store": {"dst": "sbuf int32[1,1]", "src": REGISTER},
     "rng": {"dst": "sbuf uint32[128,512]"},
     "select_reduce": {
         "predicate": "sbuf uint8[128,512]", "on_true": "sbuf bfloat16[128,512]", "on_false": COLUMN,
