@@ -99,6 +99,24 @@ def isa(
 
 
 @app.command()
+def migrate(
+    files: Annotated[list[str], typer.Argument(help="Python files with kernels; none is run")],
+    to: Annotated[str, typer.Option(help="version of NKI to reach: 0.2 to 0.6")] = "0.6",
+    json: Annotated[bool, typer.Option("--json", help="print every place as JSON")] = False,
+) -> None:
+    """Say what in kernels belongs to another version of NKI, and what replaces it."""
+    from json import dumps
+
+    from trnlab.studies.migrate import migrate_all, record, report
+
+    found = migrate_all(files, to)
+    if json:
+        typer.echo(dumps([r for places in found.values() for r in record(places)], indent=2))
+        return
+    typer.echo("\n".join(report(file, places, to) for file, places in found.items()), nl=False)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     from trnlab import __version__

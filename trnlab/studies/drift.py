@@ -15,7 +15,7 @@ VERSIONS = {
     "0.5": "2.31",
     "0.6": "2.32",
 }
-GONE, CHANGED, DEPRECATED, CHECK = "gone", "changed", "deprecated", "check"
+GONE, CHANGED, DEPRECATED, CHECK, NEW = "gone", "changed", "deprecated", "check", "new"
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Change:
     """One thing that kernels write, the version that changed it, and what to write instead."""
 
     version: str
-    kind: str  # gone, changed, deprecated, or check: it may be right as it is
+    kind: str  # gone, changed, deprecated, new, or check: it may be right as it is
     what: str
     instead: str
 
@@ -68,8 +68,8 @@ CHANGES = {
         "loop inside the kernel; kernel[2] runs it on two cores",
     ),
     # tensors and indices
-    "arange": Change("0.2", GONE, "nl.arange", "slices: t[0:128, 0:512]; t.ap(...) for other steps"),
-    "mgrid": Change("0.2", GONE, "nl.mgrid", "slices: t[0:128, 0:512]; t.ap(...) for other steps"),
+    "arange": Change("0.2", GONE, "nl.arange", "slices: t[0:128, 0:512]; t.ap(...) beyond"),
+    "mgrid": Change("0.2", GONE, "nl.mgrid", "slices: t[0:128, 0:512]; t.ap(...) beyond"),
     "mask": Change(
         "0.2", GONE, "mask=", "slices that end with the tensor: t[start : min(size, start + 128)]"
     ),
@@ -78,7 +78,7 @@ CHANGES = {
         "0.2", GONE, "block dimensions: par_dim is not the first dimension",
         "a list of tensors, blocks in a free dimension, or a tensor made inside the loop",
     ),
-    "par_dim": Change("0.2", GONE, "nl.par_dim", "nothing: the first dimension is the partition one"),
+    "par_dim": Change("0.2", GONE, "nl.par_dim", "nothing: dimension 0 is the partition one"),
     "lazy": Change(
         "0.2", GONE, "lazy_initialization=", "nl.ndarray in PSUM: the first matmul overwrites"
     ),
@@ -90,8 +90,17 @@ CHANGES = {
     "operators": Change(
         "0.2", GONE, "Python operators on tiles", "nl.add, nl.multiply ..., or nisa.tensor_tensor"
     ),
+    "accumulate": Change(
+        "0.2", GONE, "+= and its like on a tile",
+        "nisa.nc_matmul adds in PSUM by itself; nisa.tensor_tensor(acc, acc, t, nl.add)",
+    ),
+    "broadcast": Change(
+        "0.3", CHECK, "a function of tiles with two shapes", "equal shapes, or nisa.tensor_scalar"
+    ),
+    "numpy_dtype": Change(
+        "0.2", CHECK, "dtype= of NumPy: documented for the older API only", "nl.float32 ..."
+    ),
     # instructions
-    "returns": Change("0.2", CHANGED, "returned a tile", "takes dst first"),
     "dtype": Change("0.2", GONE, "dtype= of an instruction", "the dtype of dst"),
     "numpy_op": Change("0.2", CHANGED, "a NumPy function as operator", "nl.add, nl.maximum ..."),
     "shuffle": Change(
@@ -196,17 +205,26 @@ LANGUAGE_DEPRECATED = {
 LANGUAGE_SINCE = {
     name: version
     for version, names in {
-        "0.3": """all arctan broadcast_to ceil copy cos dropout dynamic_range empty_like erf erf_dx exp
-            expand_dims floor fmod full gather_flattened gelu gelu_apprx_tanh gelu_dx is_hbm is_on_chip
-            is_psum is_sbuf load load_transpose2d log matmul max mean min mish mod negative no_reorder
-            ones prod rand random_seed relu rms_norm sigmoid sign silu silu_dx sin softmax softplus sqrt
-            square store sum tan tanh transpose trunc var where zeros_like""",
+        "0.3": """
+            all arctan broadcast_to ceil copy cos dropout dynamic_range empty_like erf erf_dx
+            exp expand_dims floor fmod full gather_flattened gelu gelu_apprx_tanh gelu_dx is_hbm
+            is_on_chip is_psum is_sbuf load load_transpose2d log matmul max mean min mish mod
+            negative no_reorder ones prod rand random_seed relu rms_norm sigmoid sign silu
+            silu_dx sin softmax softplus sqrt square store sum tan tanh transpose trunc var
+            where zeros_like""",
         "0.4": "abs_max abs_min",
         "0.6": "fori_loop while_loop",
     }.items()
     for name in names.split()
 }
 ISA_SINCE = {"activate2": "0.4", "get_nc_sub_version": "0.5", "topk": "0.6"}
+# Methods of tiles in the older API.
+METHODS = {
+    "assert_shape": "assert t.shape == shape",
+    "astype": "nl.copy(t, dtype=...)",
+    "broadcast_to": "t.broadcast(dim, size); across partitions a matmul with ones",
+    "expand_dims": "t.expand_dim(dim)",
+}
 FLAGS = ("equal", "not_equal", "greater", "greater_equal", "less", "less_equal", "logical_and",
          "logical_or", "logical_xor", "logical_not")  # fmt: skip
 # Instructions of the older API that took their destination as an argument, all by name.

@@ -31,9 +31,9 @@ TILES: dict[Any, tuple[tuple[int, ...], Any]] = {
     "seed": ((1, 1), nl.uint32),
 }
 TRACED = (
-    "affine_range", "device_print", "ds", "dynamic_range", "fori_loop", "is_hbm", "is_on_chip", "is_psum",
-    "is_sbuf", "no_reorder", "num_programs", "program_id", "program_ndim", "sequential_range",
-    "static_range", "while_loop",
+    "affine_range", "device_print", "ds", "dynamic_range", "fori_loop", "is_hbm", "is_on_chip",
+    "is_psum", "is_sbuf", "no_reorder", "num_programs", "program_id", "program_ndim",
+    "sequential_range", "static_range", "while_loop",
 )  # fmt: skip
 
 
