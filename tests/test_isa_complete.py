@@ -68,7 +68,6 @@ OTHERS = {
 
 NOT_THERE = {
     "nki.isa": {
-        "NkiInstruction": "instructions return nothing: program order is kept without it",
         "rand_set_state": "the device's generator is not public, so neither is its state",
         "rand_get_state": "the device's generator is not public, so neither is its state",
     },
