@@ -10,7 +10,7 @@ from trnlab.isa.instruction import ISA
 from trnlab.machine.catalogue import CHIPS, chip
 from trnlab.studies import functions
 from trnlab.studies.handbook import handbook
-from trnlab.studies.manual import costs_of, page, rules_of, signature, spelled_sample
+from trnlab.studies.manual import becomes, costs_of, page, rules_of, signature, spelled_sample
 from trnlab.studies.samples import SAMPLES, sample
 
 PAGE = Path(__file__).parents[2] / "docs" / "isa.md"
@@ -91,8 +91,11 @@ def test_what_a_function_becomes_is_what_runs():
 def test_a_function_is_shown_on_the_first_chip_that_has_it():
     made = functions.expansion("abs_max", (chip("trn2"), chip("trn3")))
     assert made is not None
-    assert made.chip == "trn3"
-    assert functions.expansion("abs_max", (chip("trn2"),)) is None
+    assert (made.chip, made.refused) == ("trn3", "")
+    made = functions.expansion("abs_max", (chip("trn2"),))
+    assert made is not None
+    assert "abs_max needs a core with" in made.refused
+    assert "refused by every chip: abs_max needs" in becomes(made)
 
 
 @pytest.mark.parametrize("name", functions.names())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trnlab.errors import NotModelled, TrnlabError
+from trnlab.errors import NotModelled
 from trnlab.machine.chip import Chip
 from trnlab.nki import composite, math, registers
 from trnlab.nki import language as nl
@@ -39,11 +39,15 @@ TRACED = (
 
 @dataclass(frozen=True)
 class Expansion:
-    """What a function became: (instruction, queue) pairs, and the time they took together."""
+    """What a function became: (instruction, queue) pairs, and the time they took together.
+
+    ``refused`` is the first rule that they break where every chip refuses them.
+    """
 
     steps: tuple[tuple[str, str], ...]
     seconds: float
     chip: str
+    refused: str = ""
 
 
 def names() -> list[str]:
@@ -59,20 +63,27 @@ def names() -> list[str]:
 
 
 def expansion(name: str, chips: tuple[Chip, ...]) -> Expansion | None:
-    """What a function becomes on the first of the chips that accepts it; None: cannot be said."""
+    """What a function becomes on the first chip that accepts it; None: it names an operator."""
     if name in TRACED:
         return Expansion((), 0.0, "")
+    refused: Expansion | None = None
     for chip in chips:
         try:
-            trace = simulate(_kernel(name), (), {}, Settings(values=False), chip).trace
+            made = _expanded(name, chip)
         except NotModelled:
             return None
-        except TrnlabError:
-            continue
-        if trace is not None:
-            steps = tuple((s.name, s.lane) for s in trace if not s.lane.startswith("dma/"))
-            return Expansion(steps, trace.seconds, chip.key)
-    return None
+        if not made.refused:
+            return made
+        refused = refused or made
+    return refused
+
+
+def _expanded(name: str, chip: Chip) -> Expansion:
+    result = simulate(_kernel(name), (), {}, Settings(values=False, strict=False), chip)
+    assert result.trace is not None
+    steps = tuple((s.name, s.lane) for s in result.trace if not s.lane.startswith("dma/"))
+    broken = result.violations[0].limit if result.violations else ""
+    return Expansion(steps, result.trace.seconds, chip.key, broken)
 
 
 def _kernel(name: str) -> Kernel:

@@ -241,4 +241,6 @@ def becomes(made: functions.Expansion | None) -> str:
     if made is None:
         return "nothing: it names an operator"
     steps = [f"{name} ({queue})" for name, queue in made.steps]
+    if made.refused:
+        return f"{', '.join(steps)}, refused by every chip: {made.refused}"
     return ", ".join(steps) or "no instruction of its own"
