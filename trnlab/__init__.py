@@ -6,23 +6,29 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "run": "trnlab.studies.run",
+    "run_ranks": "trnlab.studies.ranks",
     "activate": "trnlab.nki.names",
     "chip": "trnlab.machine.catalogue",
     "CHIPS": "trnlab.machine.catalogue",
+    "system": "trnlab.machine.catalogue.systems",
+    "SYSTEMS": "trnlab.machine.catalogue.systems",
+    "Deadlock": "trnlab.errors",
     "Trace": "trnlab.trace",
     "last_trace": "trnlab.nki.jit",
     "NotModelled": "trnlab.errors",
     "TrnlabError": "trnlab.errors",
     "Violations": "trnlab.errors",
 }
-__all__ = ["CHIPS", "NotModelled", "Trace", "TrnlabError", "Violations", "activate", "chip",
-           "last_trace", "run"]  # fmt: skip
+__all__ = ["CHIPS", "SYSTEMS", "Deadlock", "NotModelled", "Trace", "TrnlabError", "Violations",
+           "activate", "chip", "last_trace", "run", "run_ranks", "system"]  # fmt: skip
 
 if TYPE_CHECKING:
-    from trnlab.errors import NotModelled, TrnlabError, Violations
+    from trnlab.errors import Deadlock, NotModelled, TrnlabError, Violations
     from trnlab.machine.catalogue import CHIPS, chip
+    from trnlab.machine.catalogue.systems import SYSTEMS, system
     from trnlab.nki.jit import last_trace
     from trnlab.nki.names import activate
+    from trnlab.studies.ranks import run_ranks
     from trnlab.studies.run import run
     from trnlab.trace import Trace
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 # Why a span did not start earlier.
-CAUSES = ("first", "engine busy", "data", "buffer", "memory", "queue busy", "clock")
+CAUSES = ("first", "engine busy", "data", "buffer", "memory", "queue busy", "clock", "rank")
 
 
 class Span(NamedTuple):

@@ -24,8 +24,9 @@ class Arguments:
         function: Callable[..., Any],
         args: Sequence[Any],
         kwargs: dict[str, Any],
+        elsewhere: Sequence[np.ndarray] = (),  # what other ranks were given
     ) -> None:
-        self.run = run
+        self.run, self.elsewhere = run, elsewhere
         self.example: Any = None  # the first array, whose kind the outputs have
         self.taken: list[tuple[Any, np.ndarray, Tile]] = []
         self.inputs: set[int] = set()
@@ -55,7 +56,8 @@ class Arguments:
         self.seen.append((value, tile))
         if self.run.values:
             held = from_user(value)
-            if any(np.may_share_memory(held, other) for _, other, _ in self.taken):
+            others = (*self.elsewhere, *(other for _, other, _ in self.taken))
+            if any(np.may_share_memory(held, other) for other in others):
                 held = held.copy()  # overlapping arguments are tensors of their own
             memory.adopt(buffer, held)
             self.taken.append((value, held, tile))
@@ -97,6 +99,15 @@ class Arguments:
             return values.copy()
         values.flags.writeable = True
         return values
+
+    def indices(self, returned: Any) -> set[int]:
+        """The tensors among what a kernel returned."""
+        return {tile.storage.index for tile in tiles_in([returned])}
+
+    def changed(self) -> list[tuple[Any, str]]:
+        """The caller's arrays that the kernel wrote to, with the names of the arguments."""
+        written = self.run.program.written() if self.taken else set()
+        return [(g, t.storage.name) for g, _, t in self.taken if t.storage.index in written]
 
     def write_back(self) -> None:
         """Updates the caller's arrays where the kernel wrote to its arguments.

@@ -29,8 +29,7 @@ from trnlab.isa.search import NcFindIndex8, NcMatchReplace8, NonzeroWithCount, S
 from trnlab.isa.select import AffineSelect, Iota, RangeSelect, SelectReduce, TensorCopyPredicated
 from trnlab.isa.statistics import BnAggr, BnStats, Max8
 from trnlab.nki.issue import NkiInstruction, function_of, issue_slowly  # noqa: F401
-from trnlab.nki.jit import launch, running
-from trnlab.nki.pair import partner_of
+from trnlab.nki.jit import launch, running, together_as_pair
 from trnlab.nki.registers import (  # noqa: F401 - part of the instruction set
     VirtualRegister,
     register_alloc,
@@ -126,27 +125,34 @@ def sendrecv(
             sent = {core: run.executor.show(given).copy() for core, (given, _) in offers.items()}
         for core, (_, target) in sorted(offers.items()):
             run.switch(core)
-            issue_slowly(run, SendRecv, (offers[1 - core][0], target, *how))
+            issue_slowly(run, SendRecv, (offers[core ^ 1][0], target, *how))
         for core, (_, target) in offers.items():
             if run.values:  # a tile may be sent and received in one
-                run.executor.store(target, sent[1 - core], raw=True)
+                run.executor.store(target, sent[core ^ 1], raw=True)
         run.switch(here)
 
-    partner_of(launch().pair, "sendrecv").meet(("sendrecv", pipe_id), (src, dst), exchange)
+    _meet("sendrecv", (pipe_id,), (src, dst), exchange)
 
 
 def core_barrier(
     data: Any, cores: Any, engine: Any = engine.gpsimd, name: str | None = None
 ) -> None:
-    def both(_: dict[int, Any]) -> None:
+    def both(offers: dict[int, Any]) -> None:
         run, here = running(), running().core_index
-        for core in (0, 1, 0):  # the first learns last that the second is there
+        first, second = sorted(offers)
+        for core in (first, second, first):  # the first learns last that the second is there
             run.switch(core)
             issue_slowly(run, CoreBarrier, (data, tuple(cores), engine))
         run.switch(here)
 
-    key = ("core_barrier", data.storage.name)
-    partner_of(launch().pair, "core_barrier").meet(key, None, both)
+    _meet("core_barrier", (data.storage.name,), None, both)
+
+
+def _meet(name: str, key: tuple[Any, ...], offer: Any, together: Any) -> None:
+    """Lets the two cores of a pair come together."""
+    turns, core = together_as_pair(launch(), name), running().core_index
+    pair = (core & ~1, core | 1)
+    turns.meet((name, *key), pair, offer, together, f"{name}{key}", f"nki.isa.{name}")
 
 
 sendrecv.__doc__ = SendRecv.__doc__

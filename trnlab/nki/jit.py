@@ -19,8 +19,9 @@ from trnlab.errors import BadArguments, ProgramError, UnknownName, Violations
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.machine.facts import numbers
+from trnlab.machine.system import Placement, System
 from trnlab.nki.arguments import Arguments
-from trnlab.nki.pair import Pair
+from trnlab.nki.turns import Turns
 from trnlab.sim.core import Run
 from trnlab.sim.tracing import trace_of
 from trnlab.trace import Trace
@@ -46,6 +47,28 @@ class Settings:
     assume: int | None = None  # what a run without values takes for numbers that data decides
 
 
+@dataclass(frozen=True)
+class Rank:
+    """One of the ranks that run a kernel together; each has ``lnc`` cores."""
+
+    number: int
+    ranks: int
+    lnc: int
+    system: System
+    places: dict[tuple[int, ...], Placement]  # of groups; all ranks have the same one
+
+    def cores_of(self, rank: int) -> tuple[int, ...]:
+        """The cores of a rank, counted through the system."""
+        return tuple(range(rank * self.lnc, (rank + 1) * self.lnc))
+
+    def placement(self, group: tuple[int, ...]) -> Placement:
+        """Where the ranks of a group are."""
+        if group not in self.places:
+            cores = tuple(self.cores_of(rank)[0] for rank in group)
+            self.places[group] = Placement(self.system, self.lnc, cores)
+        return self.places[group]
+
+
 @dataclass(eq=False)
 class Launch:
     """One call of a kernel while it runs: which instance of its grid, and what all share."""
@@ -57,7 +80,10 @@ class Launch:
     next_shared: int = 0
     pending: Any = None  # the older API's instruction whose destination is not known yet
     settle: Callable[[], None] | None = None  # issues it
-    pair: Pair | None = None  # the two cores, where two run at the same time
+    together: Turns | None = None  # the cores, where several run at the same time
+    rank: "Rank | None" = None  # which part of a system this is
+    inputs: set[int] = field(default_factory=set)  # tensors that are arguments
+    exchanged: dict[int, Any] = field(default_factory=dict)  # tensors that collectives touch
     assume: int | None = None
     turns: dict[Any, int] = field(default_factory=dict)  # of loops whose length was assumed
 
@@ -99,6 +125,17 @@ def launch() -> Launch:
     """The kernel call that is under way."""
     running()
     return _state[-1]
+
+
+def together_as_pair(here: Launch, name: str) -> Turns:
+    """The turns that two cores take; raises BadArguments where a kernel runs on one."""
+    if here.together is None or (here.rank is not None and here.rank.lnc == 1):
+        raise BadArguments(
+            f"{name} needs two cores that run at the same time",
+            fix="launch the kernel as kernel[2](...)",
+            see=f"nki.isa.{name}",
+        )
+    return here.together
 
 
 def settings() -> Settings:
@@ -173,17 +210,22 @@ def simulate(
     Raises Violations when rules were broken and ``how.strict`` holds, and whatever the kernel
     itself raises.
     """
-    with _few_collections():
+    with few_collections():
         result = _simulate(kernel, args, kwargs, how, chip)
+    publish(result)
+    return result
+
+
+def publish(result: Result) -> None:
+    """Lets everybody who listens see a result."""
     _finished.append(result)
     del _finished[:-KEPT]
     for listener in _listeners:
         listener(result)
-    return result
 
 
 @contextmanager
-def _few_collections() -> Iterator[None]:
+def few_collections() -> Iterator[None]:
     """Recording makes many small objects and no cycles: the collector would only search."""
     before = gc.get_threshold()
     gc.set_threshold(100_000, 50, 100)
@@ -191,6 +233,17 @@ def _few_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+def check_target(kernel: Kernel, target: Chip, how: Settings) -> None:
+    """Raises BadArguments where a kernel's API cannot be compiled for a chip."""
+    if how.strict and target.generation not in TARGETS[kernel.api]:
+        raise BadArguments(
+            f"{kernel.api} does not target {target.key}",
+            {"kernel": name_of(kernel)},
+            f"core generations {', '.join(str(n) for n in TARGETS[kernel.api])}",
+            fix="choose another chip, or move the kernel to the current API",
+        )
 
 
 def _simulate(
@@ -202,16 +255,10 @@ def _simulate(
 ) -> Result:
     kernel = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
     target = chip_in_use(chip or how.chip, kernel.options.get("platform_target"))
-    if how.strict and target.generation not in TARGETS[kernel.api]:
-        raise BadArguments(
-            f"{kernel.api} does not target {target.key}",
-            {"kernel": _name(kernel)},
-            f"core generations {', '.join(str(n) for n in TARGETS[kernel.api])}",
-            fix="choose another chip, or move the kernel to the current API",
-        )
-    cores, instances = _instances(kernel.grid, kernel.api)
+    check_target(kernel, target, how)
+    cores, instances = instances_of(kernel.grid, kernel.api)
     run = Run(target, values=how.values, api=kernel.api, cores=cores)
-    here = Launch(run, tuple(_size(g) for g in kernel.grid), assume=how.assume)
+    here = Launch(run, tuple(size_of(g) for g in kernel.grid), assume=how.assume)
     bound = Arguments(run, kernel.function, args, kwargs)
     returned = None
     try:
@@ -235,7 +282,7 @@ def _simulate(
         raise Violations(found)
     bound.write_back()
     return Result(
-        _name(kernel), bound.outputs(returned), trace, target, kernel.api, found,
+        name_of(kernel), bound.outputs(returned), trace, target, kernel.api, found,
         tuple(run.program.notes), run.program.count,
         lambda other: _again(kernel, args, kwargs, other),
     )  # fmt: skip
@@ -261,7 +308,7 @@ def _add_edges(run: Run, schedule: Sequence[tuple[str, str | Sequence[str]]]) ->
 
 def _again(kernel: Kernel, args: Sequence[Any], kwargs: dict[str, Any], chip: str) -> Result:
     how = Settings(chip=chip, values=False, timed=False, strict=False)
-    with _few_collections():
+    with few_collections():
         return _simulate(kernel, args, kwargs, how, chip)
 
 
@@ -289,23 +336,49 @@ def _execute(here: Launch, kernel: Kernel, bound: Arguments) -> Any:
 
 def _execute_pair(here: Launch, kernel: Kernel, bound: Arguments) -> Any:
     """Runs a kernel on two cores at the same time."""
-    here.pair = Pair(
-        here.run,
-        lambda: (here.run.core_index, here.ids, here.next_shared),
-        lambda state: here.start(*state),
-    )
+    fix = "let both cores make the same calls, in the same order, with the same pipe_id"
+    turns = Turns(here.run, mine, switch, lambda core: f"core {core}", fix)
     bodies = [lambda: kernel.function(*bound.args, **bound.kwargs)] * 2
-    _state.append(here)
+    return execute_together(turns, [(here, 0, (0,), 0), (here, 1, (1,), 0)], bodies)[-1]
+
+
+def execute_together(turns: Turns, starts: list[Any], bodies: list[Callable[[], Any]]) -> list[Any]:
+    """Runs a body on each core, in turns; what each returned.
+
+    ``starts`` holds the launch of every core, its number, its ids and 0.
+    """
+    for here, *_ in starts:
+        here.together = turns
+    _state.append(starts[0][0])
     try:
-        return here.pair.execute(bodies, [(0, (0,), 0), (1, (1,), 0)])
+        return turns.execute(bodies, starts)
     finally:
         _state.pop()
 
 
+def mine() -> Any:
+    """What is the running core's own."""
+    here = _state[-1]
+    return here, here.run.core_index, here.ids, here.next_shared
+
+
+def switch(core: Any) -> None:
+    """Another core runs from here on."""
+    here, *rest = core
+    _state[-1] = here
+    here.start(*rest)
+
+
 def _trace(run: Run, kernel: Kernel) -> Trace:
     trace = trace_of(run.program, run.chip, run.cores)
-    trace.meta = {
-        "kernel": _name(kernel),
+    trace.meta = meta_of(run, kernel)
+    return trace
+
+
+def meta_of(run: Run, kernel: Kernel) -> dict[str, object]:
+    """What ran on what, for the receipt of a trace."""
+    return {
+        "kernel": name_of(kernel),
         "chip": run.chip.key,
         "core": run.core.name,
         "api": run.api,
@@ -315,7 +388,6 @@ def _trace(run: Run, kernel: Kernel) -> Trace:
         "constants": fitted(run.chip),
         "version": __version__,
     }
-    return trace
 
 
 def _cores(grid: tuple[Any, ...]) -> int:
@@ -333,15 +405,15 @@ def fitted(chip: Chip) -> int:
     return sum("fitted" in getattr(value, "source", "") for _, value in numbers(chip.core))
 
 
-def _name(kernel: Kernel) -> str:
+def name_of(kernel: Kernel) -> str:
     return getattr(kernel.function, "__name__", "kernel")
 
 
-def _size(part: Any) -> int:
+def size_of(part: Any) -> int:
     return int(getattr(part, "size", part))
 
 
-def _instances(grid: tuple[Any, ...], api: str) -> tuple[int, list[tuple[int, tuple[int, ...]]]]:
+def instances_of(grid: tuple[Any, ...], api: str) -> tuple[int, list[tuple[int, tuple[int, ...]]]]:
     """Cores used, and for each instance of the grid its core and its ids.
 
     In the current API each instance has a core of its own. In the older one a dimension marked
@@ -351,7 +423,7 @@ def _instances(grid: tuple[Any, ...], api: str) -> tuple[int, list[tuple[int, tu
         count = _cores(grid)
         return count, [(core, (core,)) for core in range(count)]
     spread = [(axis, part) for axis, part in enumerate(grid) if getattr(part, "cores", 1) > 1]
-    sizes = [max(1, _size(part)) for part in grid]  # kernel[0] is one instance
+    sizes = [max(1, size_of(part)) for part in grid]  # kernel[0] is one instance
     found = []
     for ids in np.ndindex(*sizes):
         core = spread[0][1].core(ids[spread[0][0]]) if spread else 0

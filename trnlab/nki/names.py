@@ -115,7 +115,7 @@ def _not_modelled(name: str, needs: str) -> Any:
 
 
 def _current() -> list[ModuleType]:
-    from trnlab.nki import entry, isa, language
+    from trnlab.nki import collectives, entry, isa, language
 
     typing = _module("nki.typing")
     typing.tensor = typing.mutable_tensor = _annotation()  # type: ignore[attr-defined]
@@ -131,6 +131,7 @@ def _current() -> list[ModuleType]:
         _module("nki.language.constants", sizeinbytes=formats.itemsize),
         _module("nki.isa", isa),
         _module("nki.isa.constants", isa.constants),
+        _module("nki.collectives", collectives),
         typing,
         _module("nki.compiler"),
         simulator,

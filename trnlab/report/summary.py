@@ -21,6 +21,7 @@ _FOR = {
     "memory": "memory",
     "queue busy": "the queue",
     "clock": "the clock",
+    "rank": "another rank",
 }
 
 
@@ -148,6 +149,8 @@ def _telling(engines: list[dict[str, Any]], first: dict[str, Any]) -> str:
 
 
 def _name(lane: str) -> str:
+    if lane.rpartition("/")[2] == "cc":
+        return f"{lane} (collectives)"
     return lane.replace("dma", "DMA") if lane.endswith("dma") else f"{lane} engine"
 
 

@@ -18,11 +18,13 @@ from trnlab.errors import (
     UninitialisedRead,
     Violations,
 )
+from trnlab.isa.collective import Collective
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile
 from trnlab.machine.chip import Chip
 from trnlab.sim.capacity import needs
+from trnlab.sim.collectives import collective_cost
 from trnlab.sim.cost import Cost, cost, with_addresses
 from trnlab.sim.execute import ACCUMULATING, Entry, Executor, is_plain_copy, is_plain_load
 from trnlab.sim.program import BufferFacts, Program
@@ -163,7 +165,7 @@ class Run:
         if not broken:
             self.entries[key] = entry
         else:
-            self._report_rules(kind(*operands), broken)
+            self.report_rules(kind(*operands), broken)
         return entry
 
     def _entry(self, model: Instruction, broken: tuple[str, ...]) -> Entry:
@@ -212,13 +214,15 @@ class Run:
 
     def _price(self, model: Instruction, broken: bool) -> Cost:
         try:
+            if isinstance(model, Collective):
+                return collective_cost(model)
             return cost(model, self.core)
         except (KeyError, ZeroDivisionError, IndexError):
             if not broken:
                 raise
             return Cost(model.name, "sync", 0.0, 0.0, len(model.reads()), len(model.written()))
 
-    def _report_rules(self, model: Instruction, broken: tuple[str, ...]) -> None:
+    def report_rules(self, model: Instruction, broken: tuple[str, ...]) -> None:
         given = {name: tile.describe() for name, tile in model.tiles().items()}
         tall = any(
             t.storage.rows > self.core.lanes for t in model.tiles().values() if t.layout.on_chip

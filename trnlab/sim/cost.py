@@ -33,6 +33,8 @@ class Cost:
     engines: int = 0
     hbm_read: float = 0.0
     hbm_write: float = 0.0
+    callers: tuple[tuple[int, int], ...] = ()  # of a collective: core and source line of each
+    how: str = ""  # algorithms of a collective
     totals: dict[str, float] = field(default_factory=dict)
 
 

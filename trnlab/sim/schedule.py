@@ -9,6 +9,7 @@ The pass runs once for every instruction of programs that have millions, so its 
 indexed by region, and what happens rarely (a new tensor, a full memory) is kept out of the way.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from trnlab.machine.chip import Core
@@ -19,7 +20,7 @@ from trnlab.sim.regions import Regions, number_regions
 from trnlab.sim.rooms import Rooms
 from trnlab.trace import CAUSES
 
-FIRST, ENGINE, DATA, BUFFER, MEMORY, QUEUE, CLOCK = range(len(CAUSES))
+FIRST, ENGINE, DATA, BUFFER, MEMORY, QUEUE, CLOCK, RANK = range(len(CAUSES))
 QUEUES = ("tensor", "vector", "scalar", "gpsimd", "sync")
 
 NOBODY: dict[int, tuple[float, int]] = {}  # has read a region since it was written
@@ -27,6 +28,7 @@ NOBODY: dict[int, tuple[float, int]] = {}  # has read a region since it was writ
 # lane, cost, place, start, busy until, result visible, cause, blocking row
 Row = tuple[int, int, int, float, float, float, int, int]
 Ready = tuple[float, int, int]  # from when, why not earlier, which row that was
+Work = Callable[[Cost, int, int, int, Ready], tuple[float, float, int]]
 
 
 @dataclass
@@ -45,6 +47,7 @@ class Engines:
         self.triggers: list[dict[int, float]] = [{} for _ in range(self.cores)]
         self.tables: list[str | None] = [None] * self.cores
         self.warm_since = [0.0] * self.cores
+        self.exchanging = [(0.0, -1)] * self.cores  # until when, last row
 
     def compute(
         self, cost: Cost, index: int, lane: int, place: int, ready: Ready
@@ -120,6 +123,23 @@ class Engines:
         rows.append((len(self.free_at) + lane, index, place, start, done, done, why, by))
         return done, done, row + 1
 
+    def collective(
+        self, cost: Cost, index: int, lane: int, place: int, ready: Ready
+    ) -> tuple[float, float, int]:
+        """Runs a collective on all its cores at once, when the last of them is ready."""
+        start, why, by = ready
+        for core, _ in cost.callers:
+            free, row = self.exchanging[core]
+            if row >= 0 and free >= start:
+                start, why, by = free, ENGINE, row
+        done = start + cost.busy
+        first = len(self.rows)
+        for core, where in cost.callers:
+            self.exchanging[core] = done, len(self.rows)
+            row = (2 * len(self.free_at) + core, index, where, start, done, done, why, by)
+            self.rows.append(row)
+        return done, done, first
+
 
 class Scheduler:
     """One pass over a program; ``rows`` is the trace, ``stays`` how long tensors were held."""
@@ -140,18 +160,14 @@ class Scheduler:
         readers: list[dict[int, tuple[float, int]]] = [NOBODY] * len(keys)  # lane -> until, row
         overlaps, owner = regions.overlaps, regions.owner
         hop = self.core.timing.semaphore
-        kinds = [
-            (c, QUEUES.index(c.queue), c.writes, c.writes + c.reads,
-             engines.transfer if c.is_transfer else engines.compute)
-            for c in program.costs
-        ]  # fmt: skip
+        kinds = [(c, *self._how(c), c.writes, c.writes + c.reads) for c in program.costs]
         heads = iter(program.heads)
         at = 0
         last_uses = rooms.last_uses(program.lifetimes()[1])
         edges, ends = program.edges, {}  # what instructions that others wait for, ended with
         awaited = {p for producers in edges.values() for p in producers}
         for number, (index, place, core) in enumerate(zip(heads, heads, heads, strict=True)):
-            cost, queue, writes, count, work = kinds[index]
+            cost, queue, work, writes, count = kinds[index]
             lane = queue + core * len(QUEUES)
             touched = numbers[at : at + count]
             at += count
@@ -202,6 +218,13 @@ class Scheduler:
                     end = max(end, (written_at[r], written_by[r]), *readers[r].values())
                 self._release(rooms, buffer, end)
         return engines.rows
+
+    def _how(self, cost: Cost) -> tuple[int, Work]:
+        """The queue of an instruction among those of its core, and what runs it."""
+        if cost.callers:  # on no queue of one core, so that it waits for every one
+            return 2 * len(self.engines.free_at), self.engines.collective
+        work = self.engines.transfer if cost.is_transfer else self.engines.compute
+        return QUEUES.index(cost.queue), work
 
     def _release(self, rooms: Rooms, buffer: int, end: tuple[float, int]) -> None:
         """A tensor was used for the last time."""

@@ -1,4 +1,4 @@
-"""From a scheduled program to a trace."""
+"""From a scheduled program to a trace, one for each rank."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 from trnlab.machine.chip import Chip
 from trnlab.sim.capacity import needs, occupancy
 from trnlab.sim.program import Program
-from trnlab.sim.schedule import QUEUES, Scheduler
+from trnlab.sim.schedule import QUEUES, RANK, Scheduler
 from trnlab.trace import Trace
 
 COLUMNS = {
@@ -24,53 +24,115 @@ COLUMNS = {
 
 def trace_of(program: Program, chip: Chip, cores: int = 1) -> Trace:
     """Schedules a program on ``cores`` cores of a chip; times in seconds."""
-    scheduler = Scheduler(program, chip.core, cores)
+    return traces_of(program, chip, cores, 1)[0]
+
+
+def traces_of(program: Program, chip: Chip, cores: int, ranks: int) -> list[Trace]:
+    """Schedules a program on ``ranks`` times ``cores`` cores, and gives each rank its trace.
+
+    Times count from when all ranks start. What waited for another rank says so, and has no
+    blocking row.
+    """
+    scheduler = Scheduler(program, chip.core, cores * ranks)
     rows = scheduler.run()
     columns = zip(*rows, strict=True) if rows else iter([()] * len(COLUMNS))
     held: dict[str, Any] = {
         name: np.array(column, kind)
         for (name, kind), column in zip(COLUMNS.items(), columns, strict=True)
     }
-    trace = Trace(
-        lanes=_lanes(cores),
-        names=tuple(c.name for c in program.costs),
-        wheres=tuple(f"{code.co_filename}:{line}" for code, line in program.places),
-        **held,
-    )
-    trace.totals = _totals(program)
-    for need in needs(program, chip.core):
-        key = f"{need.space}_peak_bytes"
-        trace.totals[key] = max(trace.totals.get(key, 0.0), float(need.peak))
-    trace.counters = _counters(program, trace, scheduler)
-    return trace
+    names = tuple(c.name for c in program.costs)
+    wheres = tuple(f"{code.co_filename}:{line}" for code, line in program.places)
+    totals = _totals(program, cores, ranks)
+    peaks = needs(program, chip.core)
+    traces = []
+    for rank in range(ranks):
+        mine = held if ranks == 1 else _part(held, program, cores, ranks, rank)
+        trace = Trace(lanes=_lanes(cores, mine["lane"]), names=names, wheres=wheres, **mine)
+        trace.totals = totals[rank]
+        for need in peaks:
+            if need.core // cores == rank:
+                key = f"{need.space}_peak_bytes"
+                trace.totals[key] = max(trace.totals.get(key, 0.0), float(need.peak))
+        stays = scheduler.stays
+        if ranks > 1:
+            stays = [s for s in stays if program.buffers[s[0]].core // cores == rank]
+        trace.counters = _counters(program, trace, stays, cores)
+        traces.append(trace)
+    return traces
 
 
-def _lanes(cores: int) -> tuple[str, ...]:
+def _lanes(cores: int, used: np.ndarray) -> tuple[str, ...]:
     prefixes = [""] if cores == 1 else [f"nc{n}/" for n in range(cores)]
     queues = [f"{prefix}{queue}" for prefix in prefixes for queue in QUEUES]
-    return (*queues, *(f"{p}dma/{q}" for p in prefixes for q in QUEUES))
+    lanes = [*queues, *(f"{p}dma/{q}" for p in prefixes for q in QUEUES)]
+    if len(used) and used.max() >= len(lanes):  # only where ranks meet
+        lanes += [f"{p}cc" for p in prefixes]
+    return tuple(lanes)
 
 
-def _totals(program: Program) -> dict[str, float]:
-    counts = np.bincount(program.kinds(), minlength=len(program.costs))
-    totals: dict[str, float] = {}
-    for count, cost in zip(counts.tolist(), program.costs, strict=True):
-        for key, amount in cost.totals.items():
-            totals[key] = totals.get(key, 0.0) + count * amount
-    return totals
+def _part(
+    held: dict[str, Any], program: Program, cores: int, ranks: int, rank: int
+) -> dict[str, Any]:
+    """The rows of one rank, with lanes and blocking rows as if there were no others."""
+    lane, width = held["lane"], len(QUEUES)
+    kind, at = np.divmod(lane, width * cores * ranks)  # queues, DMA queues, collectives
+    per_rank = np.where(kind < 2, width * cores, cores)
+    rows = np.flatnonzero(at // per_rank == rank)
+    mine = {name: column[rows] for name, column in held.items()}
+    mine["lane"] = (kind * width * cores + at % per_rank)[rows].astype(np.int32)
+    local = np.full(len(lane) + 1, -1, np.int32)  # the last stands for no row at all
+    local[rows] = np.arange(len(rows))
+    for row in rows[kind[rows] == 2].tolist():  # whoever waits for a collective waits for its first
+        callers = program.costs[held["name"][row]].callers
+        first = row - [core for core, _ in callers].index(int(at[row]))
+        local[first] = local[row]
+    blocker = mine["blocker"]
+    mine["blocker"] = local[blocker]
+    for row in np.flatnonzero((blocker >= 0) & (mine["blocker"] < 0)).tolist():
+        mine["blocker"][row] = same = _twin(mine["stop"][:row], held["stop"][blocker[row]])
+        mine["cause"][row] = mine["cause"][row] if same >= 0 else RANK
+    return mine
+
+
+def _twin(stops: np.ndarray, when: float) -> int:
+    """The last of a rank's rows that ends when another rank's does; -1 where none does.
+
+    Where ranks are alike all of them come last, and each then waited for itself.
+    """
+    found = np.flatnonzero(stops == when)
+    return int(found[-1]) if len(found) else -1
+
+
+def _totals(program: Program, cores: int, ranks: int) -> list[dict[str, float]]:
+    """Sums over the instructions of each rank; of a collective, every rank has its share."""
+    kinds = program.kinds()
+    rank = np.frombuffer(program.heads, np.int64)[2::3] // cores if ranks > 1 else 0 * kinds
+    width = len(program.costs)
+    counts = np.bincount(rank * width + kinds, minlength=ranks * width).reshape(ranks, width)
+    found: list[dict[str, float]] = [{} for _ in range(ranks)]
+    for index, cost in enumerate(program.costs):
+        times = counts[:, index]
+        if cost.callers:
+            times = np.zeros(ranks)
+            for core, _ in cost.callers:
+                times[core // cores] += counts[:, index].sum()
+        for totals, count in zip(found, times.tolist(), strict=True):
+            for key, amount in cost.totals.items() if count else ():
+                totals[key] = totals.get(key, 0.0) + count * amount
+    return found
 
 
 def _counters(
-    program: Program, trace: Trace, scheduler: Scheduler
+    program: Program, trace: Trace, stays: list[tuple[int, float, float]], cores: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     counters = {}
     for space in ("sbuf", "psum"):
-        stays = [s for s in scheduler.stays if program.buffers[s[0]].space == space]
-        if stays:
-            index, starts, stops = zip(*stays, strict=True)
+        held = [s for s in stays if program.buffers[s[0]].space == space]
+        if held:
+            index, starts, stops = zip(*held, strict=True)
             sizes = np.array([program.buffers[i].row_bytes for i in index], float)
             counters[f"{space} bytes"] = occupancy(np.array(starts), np.array(stops), sizes)
-    moving = np.flatnonzero(trace.lane >= len(trace.lanes) // 2)
+    moving = np.flatnonzero(trace.lane // (len(QUEUES) * cores) == 1)
     start, stop, kinds = trace.start[moving], trace.stop[moving], trace.name[moving]
     length = np.maximum(stop - start, 1e-12)
     for name, attribute in (("hbm read B/s", "hbm_read"), ("hbm write B/s", "hbm_write")):

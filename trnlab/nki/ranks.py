@@ -1,0 +1,190 @@
+"""Running a kernel on the ranks of a system: each with arguments, memory and a trace of its own.
+
+All ranks record into one program, so that one schedule has them all: a collective is an
+instruction that waits for the tensors of every rank.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from trnlab.errors import BadArguments, ProgramError, Violations
+from trnlab.machine.facts import numbers
+from trnlab.machine.system import System
+from trnlab.nki.arguments import Arguments
+from trnlab.nki.jit import (
+    Kernel,
+    Launch,
+    Rank,
+    Result,
+    Settings,
+    check_target,
+    chip_in_use,
+    execute_together,
+    few_collections,
+    instances_of,
+    meta_of,
+    mine,
+    name_of,
+    publish,
+    size_of,
+    switch,
+)
+from trnlab.nki.meeting import report_outside
+from trnlab.nki.turns import Turns
+from trnlab.sim.core import Run
+from trnlab.sim.tracing import traces_of
+from trnlab.trace import Trace
+
+Call = tuple[Sequence[Any], dict[str, Any]]
+FIX = "let every rank of a group make the same calls in the same order"
+
+
+def simulate_ranks(
+    kernel: Kernel, calls: Sequence[Call], how: Settings, system: System
+) -> list[Result]:
+    """Runs a kernel once for each call, all at the same time; what each rank left behind.
+
+    The grid of the kernel says how many cores a rank has: one, or two that share their HBM. Of all
+    results the one of the rank that ends last goes to whoever listens. Raises as `simulate` does,
+    and Deadlock where a rank waits for one that never comes.
+    """
+    with few_collections():
+        results = _simulate(kernel, calls, how, system)
+    publish(max(results, key=lambda r: r.trace.seconds if r.trace else 0.0))
+    return results
+
+
+def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: System) -> list[Result]:
+    check_target(kernel, system.chip, how)
+    lnc = _lnc(kernel)
+    if not 0 < len(calls) * lnc <= system.cores:
+        raise BadArguments(
+            f"{len(calls)} ranks of {lnc} cores do not fit on {system.key}",
+            limit=f"1 to {system.cores // lnc} ranks",
+            fix="use a larger system, such as two of them: system='2xtrn2.48xlarge'",
+        )
+    run = Run(system.chip, values=how.values, api=kernel.api, cores=lnc * len(calls))
+    launches, bounds = _launches(run, kernel, calls, lnc, system)
+    try:
+        returned = _execute(run, kernel, launches, bounds, lnc)
+        for here, bound, result in zip(launches, bounds, returned, strict=True):
+            bound.check_outputs(result)
+            for index in here.exchanged.keys() & bound.indices(result):
+                report_outside(here, index, "a result")
+    except ProgramError as last:  # nothing after this has a meaning, but what came before counts
+        last.place = last.place or run.here()
+        if not run.found or isinstance(last, Violations):
+            raise
+        raise Violations([*run.found.values(), last]) from None
+    run.finish()
+    found = tuple(run.found.values())
+    timed = how.timed and (not found or not how.strict)
+    traces = _traces(run, kernel, launches, system) if timed else [None] * len(calls)
+    if found and how.strict:
+        raise Violations(found)
+    _write_back(bounds)
+    notes = tuple(run.program.notes)
+    title = f"{name_of(kernel)} (rank {{}} of {len(calls)})"
+
+    def again(chip: str) -> Result:
+        elsewhere = replace(system, chip=chip_in_use(chip))
+        tried = Settings(values=False, timed=False, strict=False)
+        return _simulate(kernel, calls, tried, elsewhere)[0]
+
+    return [
+        Result(title.format(rank), bound.outputs(result), trace, system.chip, kernel.api, found,
+               notes, run.program.count, again)
+        for rank, (bound, result, trace) in enumerate(zip(bounds, returned, traces, strict=True))
+    ]  # fmt: skip
+
+
+def _lnc(kernel: Kernel) -> int:
+    """Cores of a rank."""
+    if kernel.api == "nki":
+        return instances_of(kernel.grid, kernel.api)[0]
+    cores, instances = instances_of(kernel.grid, kernel.api)
+    if cores > 1 or len(instances) > 1:
+        raise BadArguments(
+            "ranks run one instance of a kernel of the older API",
+            {"grid": str(list(kernel.grid))},
+            fix="launch it without a grid",
+        )
+    return 1
+
+
+def _launches(
+    run: Run, kernel: Kernel, calls: Sequence[Call], lnc: int, system: System
+) -> tuple[list[Launch], list[Arguments]]:
+    """Every rank with its arguments in its own HBM."""
+    launches, bounds = [], []
+    grid = tuple(size_of(part) for part in kernel.grid)
+    places: dict[tuple[int, ...], Any] = {}
+    taken: list[np.ndarray] = []
+    for number, (args, kwargs) in enumerate(calls):
+        rank = Rank(number, len(calls), lnc, system, places)
+        run.switch(number * lnc)
+        bound = Arguments(run, kernel.function, args, kwargs, taken)
+        taken += [held for _, held, _ in bound.taken]
+        launches.append(Launch(run, grid, rank=rank, inputs=bound.inputs))
+        bounds.append(bound)
+    return launches, bounds
+
+
+def _execute(
+    run: Run, kernel: Kernel, launches: list[Launch], bounds: list[Arguments], lnc: int
+) -> list[Any]:
+    """Runs the kernel on the cores of all ranks, in turns; what each rank returned."""
+
+    def body(here: Launch, bound: Arguments) -> Any:
+        returned = kernel.function(*bound.args, **bound.kwargs)
+        if here.settle is not None:
+            here.settle()
+        return returned
+
+    def called(core: int) -> str:
+        rank, number = divmod(core, lnc)
+        return f"rank {rank}" if lnc == 1 else f"rank {rank} core {number}"
+
+    starts, bodies = [], []
+    for here, bound in zip(launches, bounds, strict=True):
+        for core in range(lnc):
+            ids = (core,) if here.grid else ()
+            starts.append((here, here.rank.number * lnc + core, ids, 0))  # type: ignore[union-attr]
+            bodies.append(lambda h=here, b=bound: body(h, b))
+    turns = Turns(run, mine, switch, called, FIX)
+    return execute_together(turns, starts, bodies)[lnc - 1 :: lnc]
+
+
+def _traces(run: Run, kernel: Kernel, launches: list[Launch], system: System) -> list[Trace]:
+    ranks = len(launches)
+    traces = traces_of(run.program, run.chip, run.cores // ranks, ranks)
+    sources = {getattr(value, "source", "") for _, value in numbers(system.levels)}
+    for number, trace in enumerate(traces):
+        trace.meta = meta_of(run, kernel) | {
+            "cores": run.cores // ranks,
+            "system": system.key,
+            "rank": number,
+            "ranks": ranks,
+        }
+        trace.meta["constants"] = int(str(trace.meta["constants"])) + sum(
+            "fitted" in source for source in sources
+        )
+    return traces
+
+
+def _write_back(bounds: list[Arguments]) -> None:
+    """Updates the caller's arrays; one that several ranks have written has no single value."""
+    writers: dict[int, int] = {}
+    for rank, bound in enumerate(bounds):
+        for given, name in bound.changed():
+            other = writers.setdefault(id(given), rank)
+            if other != rank:
+                raise BadArguments(
+                    f"ranks {other} and {rank} were given one array as {name}, and write to it",
+                    fix="give each rank an array of its own",
+                )
+    for bound in bounds:
+        bound.write_back()
