@@ -127,7 +127,7 @@ class Collective(Instruction):
             able = "dma_priority" in core.can
             yield "priority needs a core with 'dma_priority'", able
             yield "priority is 0 to 3", priority in range(4)
-        yield "srcs and dsts have one dtype", len({str(t.dtype) for t in self._data()}) == 1
+        yield "srcs and dsts have one dtype", len({str(t.dtype) for t in self._data()}) <= 1
 
     def _data(self) -> list[Tile]:
         """The tensors that are exchanged, given and received."""

@@ -5,7 +5,7 @@ Tensors count as flat rows of elements. Their rules are those of whole tensors; 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -119,7 +119,7 @@ class AllGatherV(_Uneven, engines=("cc",), page="nki.collectives.all_gather_v", 
     met: Any = None
 
     columns = 1
-    pattern: Pattern = "gather"
+    pattern: ClassVar[Pattern] = "gather"
 
     def rules(self, core: Core) -> Iterator[Rule]:
         yield from self._common_rules()
@@ -145,7 +145,7 @@ class AllToAllV(_Uneven, engines=("cc",), page="nki.collectives.all_to_all_v", l
     priority: int | None = None
     met: Any = None
 
-    pattern: Pattern = "all to all"
+    pattern: ClassVar[Pattern] = "all to all"
 
     def rules(self, core: Core) -> Iterator[Rule]:
         yield from self._common_rules()

@@ -67,12 +67,10 @@ class System:
     @property
     def node(self) -> int:
         """Cores of one server; of the whole machine where a server is all there is."""
-        cores = 1
-        for level in self.levels:
-            cores *= level.size
-            if level.name == "server":
-                break
-        return cores
+        names = [level.name for level in self.levels]
+        last = names.index("server") + 1 if "server" in names else len(names)
+        inside = [level.size for level in self.levels[:last] if level.name != "network"]
+        return prod(inside)
 
     @property
     def switched(self) -> bool:

@@ -116,7 +116,7 @@ class Turns:
             return
         self.waiting[core] = mine
         if not self.ready:
-            raise self._deadlock(core)
+            raise self._deadlock(min(self.waiting))
         self.states[core] = self.save()
         self._go(self.ready.popleft())
         self.turns[core].acquire()
@@ -126,11 +126,11 @@ class Turns:
     def _deadlock(self, core: int) -> Deadlock:
         mine = self.waiting[core]
         missing = [m for m in mine.members if m != core and not self._is_there(m, mine.key)]
-        whys = [self._says(other) for other in missing[:SHOWN]]
+        whys = [f"{self.name(other)} {self._does(other)}" for other in missing[:SHOWN]]
         rest = [w for w in self.waiting if w != core and w not in missing]
         return Deadlock(
             f"{self.name(core)} waits for ever at {mine}: {'; '.join(whys)}",
-            {self.name(other): self._says(other).partition(" ")[2] for other in rest[:SHOWN]},
+            {self.name(other): self._does(other) for other in rest[:SHOWN]},
             place=mine.place,
             fix=self.fix,
             see=mine.see,
@@ -139,6 +139,5 @@ class Turns:
     def _is_there(self, core: int, key: tuple[Any, ...]) -> bool:
         return core in self.waiting and self.waiting[core].key == key
 
-    def _says(self, core: int) -> str:
-        what = f"waits at {self.waiting[core]}" if core in self.waiting else "has ended"
-        return f"{self.name(core)} {what}"
+    def _does(self, core: int) -> str:
+        return f"waits at {self.waiting[core]}" if core in self.waiting else "has ended"
