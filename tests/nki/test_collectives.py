@@ -155,9 +155,8 @@ def test_implicit_permutes_pass_data_round_the_ring(ring, channels, dtype, data)
     def kernel(x):
         seen, held = [], [given_to(x[c]) for c in range(channels)]
         for step in range(4):
-            seen.append(
-                ncc.collective_permute_implicit_current_processing_rank_id(step, group)
-            )
+            now = ncc.collective_permute_implicit_current_processing_rank_id(step, group)
+            seen.append(now.value())
             got = [hbm(x.shape[1:], x.dtype) for _ in range(channels)]
             ncc.collective_permute_implicit(
                 [[h] for h in held], [[g] for g in got], group, channel_ids=list(range(channels))
@@ -231,7 +230,9 @@ def test_tiles_in_sbuf(dim):
             nl.store(out, tile)
         return outs
 
-    xs = [np.random.default_rng(rank).integers(0, 9, (8, 5)).astype(np.float32) for rank in range(4)]
+    xs = [
+        np.random.default_rng(rank).integers(0, 9, (8, 5)).astype(np.float32) for rank in range(4)
+    ]
     outs, traces = trnlab.run_ranks(kernel, [(x,) for x in xs])
     for rank, (total, wide, part) in enumerate(outs):
         np.testing.assert_array_equal(total, sum(xs))
@@ -271,7 +272,9 @@ def test_all_gather_v(data, on_chip, known):
     starts = [data.draw(st.integers(0, 8 - c)) for c in counts]
     xs = [np.arange(8, dtype=np.float32) + 10 * rank for rank in range(4)]
     tables = [metadata([[c] * 4, [s] * 4, [99] * 4]) for c, s in zip(counts, starts, strict=True)]
-    calls = [(x, t, "all_gather_v", 20, FOUR, on_chip, known) for x, t in zip(xs, tables, strict=True)]
+    calls = [
+        (x, t, "all_gather_v", 20, FOUR, on_chip, known) for x, t in zip(xs, tables, strict=True)
+    ]
     outs, _ = trnlab.run_ranks(uneven[2], calls)
     want = np.full(20, -1, np.float32)
     for r, (c, s) in enumerate(zip(counts, starts, strict=True)):
@@ -293,7 +296,9 @@ def test_all_to_all_v(data, known):
     counts = [[data.draw(st.integers(0, 4)) for _ in range(2)] for _ in range(4)]
     xs = [np.arange(8, dtype=np.float32) + 10 * rank for rank in range(4)]
     tables = [metadata([c, [0, 4], [99, 99]]) for c in counts]
-    calls = [(x, t, "all_to_all_v", 8, group, False, known) for x, t in zip(xs, tables, strict=True)]
+    calls = [
+        (x, t, "all_to_all_v", 8, group, False, known) for x, t in zip(xs, tables, strict=True)
+    ]
     outs, _ = trnlab.run_ranks(uneven, calls, **SERVERS)
     for pair in ((0, 2), (1, 3)):
         for position, rank in enumerate(pair):
@@ -403,7 +408,10 @@ def test_rules_of_permutes(pairs, rule):
 
 @pytest.mark.parametrize(
     ("channels", "rule"),
-    [([1], "channel_ids are 0, 1, and so on"), ([0, 1, 2], "a group like this has at most 2 channels")],
+    [
+        ([1], "channel_ids are 0, 1, and so on"),
+        ([0, 1, 2], "a group like this has at most 2 channels"),
+    ],
 )
 def test_rules_of_channels(channels, rule):
     @entry.jit
@@ -462,13 +470,13 @@ def line_of(function, text):
 
 def test_a_rank_that_never_comes():
     @entry.jit
-    def kernel(x):
+    def kernel(x, rank):
         src, dst = given_to(x), hbm(x.shape, x.dtype)
-        if ncc.rank_id() != 2:
+        if rank != 2:
             ncc.all_reduce([src], [dst], FOUR, nl.add)  # wait
 
     with pytest.raises(Deadlock) as caught:
-        trnlab.run_ranks(kernel, [(X,)] * 4)
+        trnlab.run_ranks(kernel, [(X, rank) for rank in range(4)])
     place = line_of(kernel, "# wait")
     assert caught.value.what == (
         f"rank 0 waits for ever at all_reduce of ranks [0, 1, 2, 3] ({place}): rank 2 has ended"
@@ -481,17 +489,17 @@ def test_a_rank_that_never_comes():
 
 def test_groups_in_another_order_wait_for_each_other():
     @entry.jit
-    def kernel(x):
+    def kernel(x, rank):
         src, dst = given_to(x), hbm(x.shape, x.dtype)
         groups = [ReplicaGroup([[0, 1]]), ReplicaGroup([[0, 1, 2, 3]])]
-        if ncc.rank_id() == 0:
+        if rank == 0:
             ncc.all_reduce([src], [dst], groups[0], nl.add)  # pair first
         ncc.all_reduce([src], [dst], groups[1], nl.add)  # all
-        if ncc.rank_id() == 1:
+        if rank == 1:
             ncc.all_reduce([src], [dst], groups[0], nl.add)
 
     with pytest.raises(Deadlock) as caught:
-        trnlab.run_ranks(kernel, [(X,)] * 4)
+        trnlab.run_ranks(kernel, [(X, rank) for rank in range(4)])
     first, everybody = line_of(kernel, "# pair first"), line_of(kernel, "# all")
     text = str(caught.value)
     assert f"all_reduce of ranks [0, 1] ({first})" in text
@@ -501,8 +509,8 @@ def test_groups_in_another_order_wait_for_each_other():
 @pytest.mark.parametrize("what", ["shape", "op", "kind", "dtype"])
 def test_ranks_that_meet_with_different_calls(what):
     @entry.jit
-    def kernel(x):
-        odd = ncc.rank_id() == 1
+    def kernel(x, rank):
+        odd = rank == 1
         kind = np.float16 if what == "dtype" and odd else np.float32
         shape = (8, 4) if what == "shape" and odd else (4, 8)
         src, dst = hbm(shape, kind), hbm(shape, kind)
@@ -514,7 +522,7 @@ def test_ranks_that_meet_with_different_calls(what):
             ncc.all_reduce([src], [dst], FOUR, op)
 
     with pytest.raises(Deadlock, match="rank 0 and rank 1 meet with different calls") as caught:
-        trnlab.run_ranks(kernel, [(X,)] * 4)
+        trnlab.run_ranks(kernel, [(X, rank) for rank in range(4)])
     assert all(f"rank {r}" in caught.value.given for r in (0, 1))
     assert __file__ in caught.value.given["rank 1"]
 
@@ -539,11 +547,38 @@ def test_calls_that_make_no_sense():
 
 def test_a_kernel_that_runs_alone_is_rank_0_and_meets_nobody():
     def alone(x):
-        assert ncc.rank_id() == 0
+        assert ncc.rank_id().value() == 0
         ncc.all_reduce([x], [x], FOUR, nl.add)
 
     with pytest.raises(BadArguments, match="run_ranks"):
         trnlab.run(entry.jit(alone))(X)
+
+
+@entry.jit
+def chosen(x):
+    """vendor's own test: the part of a tensor that has the number of the rank."""
+    _, rows, columns = x.shape
+    out = hbm((rows, columns), x.dtype)
+    pattern = [[columns, rows], [1, columns]]
+    rank = ncc.rank_id()
+    nisa.dma_copy(out, x.ap(pattern=pattern, scalar_offset=rank, indirect_dim=0))
+    return out
+
+
+def test_the_number_of_a_rank_says_where_to_read():
+    x = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
+    outs, _ = trnlab.run_ranks(chosen, [(x,)] * 4)
+    np.testing.assert_array_equal(np.stack(outs), x)
+
+
+def test_a_tensor_whose_place_data_decides_is_refused():
+    @entry.jit
+    def kernel(x):
+        part = given_to(x).select(0, ncc.rank_id())
+        ncc.all_reduce([part], [hbm(part.shape, x.dtype)], FOUR, nl.add)
+
+    with pytest.raises(BadArguments, match="the place of srcs is decided by data"):
+        trnlab.run_ranks(kernel, [(X,)] * 4)
 
 
 def test_signatures_are_the_published_ones():

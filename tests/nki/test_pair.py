@@ -102,7 +102,9 @@ def test_a_core_that_waits_for_ever_is_an_error_with_both_places():
             nisa.core_barrier(out, (0, 1))
         return out
 
-    with pytest.raises(Deadlock, match=r"core 0 waits for ever at sendrecv.*core 1 waits at core_b"):
+    with pytest.raises(
+        Deadlock, match=r"core 0 waits for ever at sendrecv.*core 1 waits at core_b"
+    ):
         trnlab.run(kernel[2])(A)
 
 

@@ -18,8 +18,10 @@ from trnlab.isa.permute import (
 )
 from trnlab.isa.tile import Tile
 from trnlab.isa.uneven import AllGatherV, AllToAllV
-from trnlab.nki.jit import Rank, launch, running
+from trnlab.nki.jit import launch, running
 from trnlab.nki.meeting import come, run_uneven, run_whole
+from trnlab.nki.registers import VirtualRegister
+from trnlab.nki.turns import Rank
 
 Tensors = Sequence[Any]
 
@@ -121,18 +123,18 @@ def collective_permute_implicit_reduce(
 
 def collective_permute_implicit_current_processing_rank_id(
     iteration_id: int, replica_group: ReplicaGroup, channel_id: int = 0, name: str | None = None
-) -> int:
-    """The rank whose data is here after so many steps of a ring: at 0 one's own."""
+) -> VirtualRegister:
+    """A register with the rank whose data is here after so many steps of a ring: at 0 one's own."""
     here = _rank(CollectivePermuteImplicit)
     group = _group_of(CollectivePermuteImplicit, replica_group, here)
     _note_rings()
-    return group[(group.index(here.number) - int(iteration_id)) % len(group)]
+    return VirtualRegister(group[(group.index(here.number) - int(iteration_id)) % len(group)])
 
 
-def rank_id(name: str | None = None) -> int:
-    """The number of the rank that runs, from 0 on; 0 for a kernel that runs alone."""
+def rank_id(name: str | None = None) -> VirtualRegister:
+    """A register with the number of the rank that runs, from 0 on; 0 for a kernel alone."""
     here = launch().rank
-    return here.number if here is not None else 0
+    return VirtualRegister(here.number if here is not None else 0)
 
 
 for _kind in (
@@ -200,6 +202,13 @@ def _tensors(kind: type[Collective], given: Mapping[str, Tensors]) -> dict[str, 
                 f"{kind.name}: {name} is not a list of tensors",
                 {name: repr(held)[:80]},
                 fix=f"give {name}=[tensor]",
+                place=running().here(),
+                see=kind.page,
+            )
+        if any(hasattr(t, "address") for t in held):
+            raise BadArguments(
+                f"{kind.name}: the place of {name} is decided by data",
+                fix="copy it to a tensor of its own with nisa.dma_copy",
                 place=running().here(),
                 see=kind.page,
             )

@@ -19,9 +19,9 @@ from trnlab.errors import BadArguments, ProgramError, UnknownName, Violations
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.machine.facts import numbers
-from trnlab.machine.system import Placement, System
 from trnlab.nki.arguments import Arguments
-from trnlab.nki.turns import Turns
+from trnlab.nki.grids import instances_of, size_of
+from trnlab.nki.turns import Rank, Turns
 from trnlab.sim.core import Run
 from trnlab.sim.tracing import trace_of
 from trnlab.trace import Trace
@@ -47,28 +47,6 @@ class Settings:
     assume: int | None = None  # what a run without values takes for numbers that data decides
 
 
-@dataclass(frozen=True)
-class Rank:
-    """One of the ranks that run a kernel together; each has ``lnc`` cores."""
-
-    number: int
-    ranks: int
-    lnc: int
-    system: System
-    places: dict[tuple[int, ...], Placement]  # of groups; all ranks have the same one
-
-    def cores_of(self, rank: int) -> tuple[int, ...]:
-        """The cores of a rank, counted through the system."""
-        return tuple(range(rank * self.lnc, (rank + 1) * self.lnc))
-
-    def placement(self, group: tuple[int, ...]) -> Placement:
-        """Where the ranks of a group are."""
-        if group not in self.places:
-            cores = tuple(self.cores_of(rank)[0] for rank in group)
-            self.places[group] = Placement(self.system, self.lnc, cores)
-        return self.places[group]
-
-
 @dataclass(eq=False)
 class Launch:
     """One call of a kernel while it runs: which instance of its grid, and what all share."""
@@ -81,7 +59,7 @@ class Launch:
     pending: Any = None  # the older API's instruction whose destination is not known yet
     settle: Callable[[], None] | None = None  # issues it
     together: Turns | None = None  # the cores, where several run at the same time
-    rank: "Rank | None" = None  # which part of a system this is
+    rank: Rank | None = None  # which part of a system this is
     inputs: set[int] = field(default_factory=set)  # tensors that are arguments
     exchanged: dict[int, Any] = field(default_factory=dict)  # tensors that collectives touch
     assume: int | None = None
@@ -390,42 +368,11 @@ def meta_of(run: Run, kernel: Kernel) -> dict[str, object]:
     }
 
 
-def _cores(grid: tuple[Any, ...]) -> int:
-    if len(grid) == 1 and isinstance(grid[0], int) and grid[0] in (1, 2):
-        return grid[0]
-    raise BadArguments(
-        f"a kernel cannot be launched on {list(grid)} cores",
-        limit="kernel[1] or kernel[2]: one core, or the two that share a stack of HBM",
-        see="nki.jit",
-    )
-
-
 def fitted(chip: Chip) -> int:
     """How many numbers of a chip's timing were adjusted to kernel latencies."""
     return sum("fitted" in getattr(value, "source", "") for _, value in numbers(chip.core))
 
 
 def name_of(kernel: Kernel) -> str:
+    """What a kernel is called."""
     return getattr(kernel.function, "__name__", "kernel")
-
-
-def size_of(part: Any) -> int:
-    return int(getattr(part, "size", part))
-
-
-def instances_of(grid: tuple[Any, ...], api: str) -> tuple[int, list[tuple[int, tuple[int, ...]]]]:
-    """Cores used, and for each instance of the grid its core and its ids.
-
-    In the current API each instance has a core of its own. In the older one a dimension marked
-    ``nl.nc(2)`` spreads over two cores, and the rest run one after the other.
-    """
-    if api == "nki" and grid:
-        count = _cores(grid)
-        return count, [(core, (core,)) for core in range(count)]
-    spread = [(axis, part) for axis, part in enumerate(grid) if getattr(part, "cores", 1) > 1]
-    sizes = [max(1, size_of(part)) for part in grid]  # kernel[0] is one instance
-    found = []
-    for ids in np.ndindex(*sizes):
-        core = spread[0][1].core(ids[spread[0][0]]) if spread else 0
-        found.append((core, tuple(int(i) for i in ids)))
-    return (spread[0][1].cores if spread else 1), found

@@ -14,26 +14,24 @@ from trnlab.errors import BadArguments, ProgramError, Violations
 from trnlab.machine.facts import numbers
 from trnlab.machine.system import System
 from trnlab.nki.arguments import Arguments
+from trnlab.nki.grids import instances_of, size_of
 from trnlab.nki.jit import (
     Kernel,
     Launch,
-    Rank,
     Result,
     Settings,
     check_target,
     chip_in_use,
     execute_together,
     few_collections,
-    instances_of,
     meta_of,
     mine,
     name_of,
     publish,
-    size_of,
     switch,
 )
 from trnlab.nki.meeting import report_outside
-from trnlab.nki.turns import Turns
+from trnlab.nki.turns import Rank, Turns
 from trnlab.sim.core import Run
 from trnlab.sim.tracing import traces_of
 from trnlab.trace import Trace
@@ -67,7 +65,7 @@ def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: Syst
             fix="use a larger system, such as two of them: system='2xtrn2.48xlarge'",
         )
     run = Run(system.chip, values=how.values, api=kernel.api, cores=lnc * len(calls))
-    launches, bounds = _launches(run, kernel, calls, lnc, system)
+    launches, bounds = _launches(run, kernel, calls, how.assume, lnc, system)
     try:
         returned = _execute(run, kernel, launches, bounds, lnc)
         for here, bound, result in zip(launches, bounds, returned, strict=True):
@@ -116,7 +114,7 @@ def _lnc(kernel: Kernel) -> int:
 
 
 def _launches(
-    run: Run, kernel: Kernel, calls: Sequence[Call], lnc: int, system: System
+    run: Run, kernel: Kernel, calls: Sequence[Call], assume: int | None, lnc: int, system: System
 ) -> tuple[list[Launch], list[Arguments]]:
     """Every rank with its arguments in its own HBM."""
     launches, bounds = [], []
@@ -128,7 +126,7 @@ def _launches(
         run.switch(number * lnc)
         bound = Arguments(run, kernel.function, args, kwargs, taken)
         taken += [held for _, held, _ in bound.taken]
-        launches.append(Launch(run, grid, rank=rank, inputs=bound.inputs))
+        launches.append(Launch(run, grid, rank=rank, inputs=bound.inputs, assume=assume))
         bounds.append(bound)
     return launches, bounds
 

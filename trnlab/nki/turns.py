@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from trnlab.errors import Deadlock, Place
+from trnlab.machine.system import Placement, System
 from trnlab.sim.core import Run
 
 SHOWN = 8  # cores that a deadlock names
@@ -20,6 +21,28 @@ SHOWN = 8  # cores that a deadlock names
 
 class _Abandoned(BaseException):
     """Ends a core when another has failed."""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One of the ranks that run a kernel together; each has ``lnc`` cores."""
+
+    number: int
+    ranks: int
+    lnc: int
+    system: System
+    places: dict[tuple[int, ...], Placement]  # of groups; all ranks have the same one
+
+    def cores_of(self, rank: int) -> tuple[int, ...]:
+        """The cores of a rank, counted through the system."""
+        return tuple(range(rank * self.lnc, (rank + 1) * self.lnc))
+
+    def placement(self, group: tuple[int, ...]) -> Placement:
+        """Where the ranks of a group are."""
+        if group not in self.places:
+            cores = tuple(self.cores_of(rank)[0] for rank in group)
+            self.places[group] = Placement(self.system, self.lnc, cores)
+        return self.places[group]
 
 
 @dataclass(eq=False)

@@ -23,17 +23,17 @@ def run_ranks(
     values: bool = True,
     time: bool = True,
     strict: bool = True,
+    assume: int | None = None,
 ) -> tuple[list[Any], list[Trace]]:
     """Runs a kernel on several ranks at the same time and returns (outputs, traces), one a rank.
 
     ``calls`` holds the arguments of each rank: a tuple, or a dictionary of named ones. A rank is
     one core, or two with ``kernel[2]``; rank 0 sits on the first cores of ``system``, the others
     follow. Without a name the smallest machine is taken that holds them all with the chip in use.
-    Raises Violations when rules are broken, unless ``strict`` is False, and Deadlock when a rank
-    waits for one that never comes.
+    Raises what `trnlab.run` raises, and Deadlock when a rank waits for one that never comes.
     """
     made = kernel if isinstance(kernel, Kernel) else Kernel(kernel, api_of(kernel))
-    how = Settings(values=values, timed=time, strict=strict)
+    how = Settings(values=values, timed=time, strict=strict, assume=assume)
     given = [_call(call, rank) for rank, call in enumerate(calls)]
     if isinstance(system, str):
         system = find_system(system)
