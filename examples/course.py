@@ -1,4 +1,4 @@
-"""What examples 05 to 12 share: a check against NumPy, bars, and a comparison of two runs."""
+"""What examples 05 to 13 share: a check against NumPy, bars, and a comparison of two runs."""
 
 import runpy
 import textwrap

@@ -203,6 +203,8 @@ def test_a_summary_survives_json():
         **META,
         "notes": ["collectives are not modelled"],
         "chip_cores": 2,
+        "system": "",
+        "ranks": 1,
     }
 
 

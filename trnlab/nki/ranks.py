@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trnlab.errors import BadArguments, ProgramError, Violations
+from trnlab.errors import BadArguments, NotModelled, ProgramError, Violations
 from trnlab.machine.facts import numbers
 from trnlab.machine.system import System
 from trnlab.nki.arguments import Arguments
@@ -56,8 +56,10 @@ def simulate_ranks(
 
 
 def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: System) -> list[Result]:
+    if kernel.api != "nki":
+        raise NotModelled("ranks that run kernels of the older API", "neuronxcc.nki.nccl")
     check_target(kernel, system.chip, how)
-    lnc = _lnc(kernel)
+    lnc = instances_of(kernel.grid, kernel.api)[0]  # cores of a rank
     if not 0 < len(calls) * lnc <= system.cores:
         raise BadArguments(
             f"{len(calls)} ranks of {lnc} cores do not fit on {system.key}",
@@ -85,7 +87,6 @@ def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: Syst
         raise Violations(found)
     _write_back(bounds)
     notes = tuple(run.program.notes)
-    title = f"{name_of(kernel)} (rank {{}} of {len(calls)})"
 
     def again(chip: str) -> Result:
         elsewhere = replace(system, chip=chip_in_use(chip))
@@ -93,24 +94,10 @@ def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: Syst
         return _simulate(kernel, calls, tried, elsewhere)[0]
 
     return [
-        Result(title.format(rank), bound.outputs(result), trace, system.chip, kernel.api, found,
+        Result(name_of(kernel), bound.outputs(result), trace, system.chip, kernel.api, found,
                notes, run.program.count, again)
-        for rank, (bound, result, trace) in enumerate(zip(bounds, returned, traces, strict=True))
+        for bound, result, trace in zip(bounds, returned, traces, strict=True)
     ]  # fmt: skip
-
-
-def _lnc(kernel: Kernel) -> int:
-    """Cores of a rank."""
-    if kernel.api == "nki":
-        return instances_of(kernel.grid, kernel.api)[0]
-    cores, instances = instances_of(kernel.grid, kernel.api)
-    if cores > 1 or len(instances) > 1:
-        raise BadArguments(
-            "ranks run one instance of a kernel of the older API",
-            {"grid": str(list(kernel.grid))},
-            fix="launch it without a grid",
-        )
-    return 1
 
 
 def _launches(
@@ -136,12 +123,6 @@ def _execute(
 ) -> list[Any]:
     """Runs the kernel on the cores of all ranks, in turns; what each rank returned."""
 
-    def body(here: Launch, bound: Arguments) -> Any:
-        returned = kernel.function(*bound.args, **bound.kwargs)
-        if here.settle is not None:
-            here.settle()
-        return returned
-
     def called(core: int) -> str:
         rank, number = divmod(core, lnc)
         return f"rank {rank}" if lnc == 1 else f"rank {rank} core {number}"
@@ -151,7 +132,7 @@ def _execute(
         for core in range(lnc):
             ids = (core,) if here.grid else ()
             starts.append((here, here.rank.number * lnc + core, ids, 0))  # type: ignore[union-attr]
-            bodies.append(lambda h=here, b=bound: body(h, b))
+            bodies.append(lambda b=bound: kernel.function(*b.args, **b.kwargs))
     turns = Turns(run, mine, switch, called, FIX)
     return execute_together(turns, starts, bodies)[lnc - 1 :: lnc]
 

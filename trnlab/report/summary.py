@@ -174,6 +174,8 @@ def _receipt(trace: Trace, chip: Chip) -> dict[str, Any]:
         "api": meta.get("api", ""),
         "cores": cores_used(trace),
         "chip_cores": int(chip.cores),
+        "system": meta.get("system", ""),
+        "ranks": meta.get("ranks", 1),
         "time_only": meta.get("time_only", False),
         "constants": meta.get("constants", 0),
         "notes": list(_notes(meta.get("notes", ()))),

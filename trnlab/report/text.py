@@ -94,6 +94,8 @@ def _headline(summary: dict[str, Any]) -> "RenderableType":
 
     what = summary["receipt"]
     cores = f"{what['cores']} of {what['chip_cores']} cores"
+    if what["ranks"] > 1:
+        cores += f", one of {what['ranks']} ranks on {what['system']}"
     return Text.assemble(
         (si(summary["seconds"], "s"), "bold"),
         f"  {what['kernel'] or 'a program'} on {what['chip']}, {cores}  ",
