@@ -233,6 +233,24 @@ def test_values_only_as_json(trn):
     assert told["trace"] is None
 
 
+# --- systems
+
+
+def test_systems(trn):
+    said = trn("systems")
+    assert said.code == 0
+    for key in ("trn1.32xlarge", "trn2.48xlarge", "trn3-gen2"):
+        assert key in said.out
+
+
+def test_one_system_with_sources(trn):
+    said = trn("systems", "trn2.48xlarge")
+    assert said.code == 0
+    assert "16 of Trainium2, 128 cores" in said.out
+    assert "server: torus" in said.out
+    assert "derived" in said.out
+
+
 # --- chips
 
 

@@ -81,6 +81,16 @@ def chips(name: Annotated[str, typer.Argument(help="one chip, with every source"
 
 
 @app.command()
+def systems(name: Annotated[str, typer.Argument(help="one system, every source")] = "") -> None:
+    """Print the machines that chips are sold in: levels of links, with kind and source."""
+    from trnlab.machine.catalogue.systems import system
+    from trnlab.report.systems import system_sheet, systems_table
+    from trnlab.report.terminal import console
+
+    console().print(system_sheet(system(name)) if name else systems_table())
+
+
+@app.command()
 def isa(
     name: Annotated[str, typer.Argument(help="an instruction, or a function such as nl.exp")] = "",
     markdown: Annotated[bool, typer.Option("--markdown", help="all of it, as docs/isa.md")] = False,

@@ -33,6 +33,8 @@ NAMES = [
     "from nki.isa.constants import dge_mode, oob_mode",
     "from nki.language import float32, bfloat16, sbuf, psum, shared_hbm, tile_size",
     "from nki import jit, simulate",
+    "import nki.collectives as ncc",
+    "from nki.collectives import ReplicaGroup, all_reduce, rank_id",
     "from nki.simulator import simulate_kernel",
     "import neuronxcc",
     "import neuronxcc.nki as nki",
