@@ -276,6 +276,8 @@ def test_what_cannot_be_run():
         trnlab.run_ranks(summed, [X])
     with pytest.raises(BadArguments, match="no machine in the catalogue holds 1300 cores of trn3"):
         trnlab.run_ranks(entry.jit(summed.function, platform_target="trn3"), [(X, FOUR)] * 1300)
+    with pytest.raises(NotModelled, match="with_schedule on several ranks"):
+        trnlab.run_ranks(summed.with_schedule([("b", "a")]), [(X, FOUR)])
     old = jit.Kernel(summed.function, "neuronxcc.nki")
     with pytest.raises(NotModelled, match="older API"):
         trnlab.run_ranks(old, [(X, FOUR)])

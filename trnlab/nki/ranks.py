@@ -58,6 +58,8 @@ def simulate_ranks(
 def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: System) -> list[Result]:
     if kernel.api != "nki":
         raise NotModelled("ranks that run kernels of the older API", "neuronxcc.nki.nccl")
+    if kernel.options.get("schedule"):
+        raise NotModelled("with_schedule on several ranks", "names of instructions for each rank")
     check_target(kernel, system.chip, how)
     lnc = instances_of(kernel.grid, kernel.api)[0]  # cores of a rank
     if not 0 < len(calls) * lnc <= system.cores:
