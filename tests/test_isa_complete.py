@@ -71,9 +71,6 @@ NOT_THERE = {
         "rand_set_state": "the device's generator is not public, so neither is its state",
         "rand_get_state": "the device's generator is not public, so neither is its state",
     },
-    "nki.collectives": dict.fromkeys(
-        (*signatures(published.COLLECTIVES), "ReplicaGroup"), "collectives are being built"
-    ),
     "neuronxcc.nki.isa": {
         "tensor_copy_dynamic_src": "addresses from data in SBUF and PSUM are being built",
         "tensor_copy_dynamic_dst": "addresses from data in SBUF and PSUM are being built",
@@ -115,6 +112,8 @@ def said(default: Any) -> str:
     """A default as the manual spells it: enumerations, operators and dtypes by name."""
     if isinstance(default, float) and abs(default) > 1e38:
         return f"{default:.8g}"
+    if isinstance(default, tuple) and default:
+        return str(list(default))  # the manual's default can be changed by those who get it
     for attribute in ("name", "__trnlab_op__", "__name__"):
         if isinstance(found := getattr(default, attribute, None), str):
             return found
