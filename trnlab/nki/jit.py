@@ -20,6 +20,7 @@ from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.machine.facts import numbers
 from trnlab.nki.arguments import Arguments
+from trnlab.nki.blame import called
 from trnlab.nki.grids import instances_of, size_of
 from trnlab.nki.turns import Rank, Turns
 from trnlab.sim.core import Run
@@ -304,7 +305,7 @@ def _execute(here: Launch, kernel: Kernel, bound: Arguments) -> Any:
     _state.append(here)
     try:
         with np.errstate(all="ignore"):
-            returned = kernel.function(*bound.args, **bound.kwargs)
+            returned = called(kernel.function, bound.args, bound.kwargs)
             if here.settle is not None:
                 here.settle()
             return returned
@@ -316,7 +317,7 @@ def _execute_pair(here: Launch, kernel: Kernel, bound: Arguments) -> Any:
     """Runs a kernel on two cores at the same time."""
     fix = "let both cores make the same calls, in the same order, with the same pipe_id"
     turns = Turns(here.run, mine, switch, lambda core: f"core {core}", fix)
-    bodies = [lambda: kernel.function(*bound.args, **bound.kwargs)] * 2
+    bodies = [lambda: called(kernel.function, bound.args, bound.kwargs)] * 2
     return execute_together(turns, [(here, 0, (0,), 0), (here, 1, (1,), 0)], bodies)[-1]
 
 

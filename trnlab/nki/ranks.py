@@ -13,6 +13,7 @@ import numpy as np
 from trnlab.errors import BadArguments, NotModelled, ProgramError, Violations
 from trnlab.machine.facts import numbers
 from trnlab.machine.system import System
+from trnlab.nki import blame
 from trnlab.nki.arguments import Arguments
 from trnlab.nki.grids import instances_of, size_of
 from trnlab.nki.jit import (
@@ -134,7 +135,7 @@ def _execute(
         for core in range(lnc):
             ids = (core,) if here.grid else ()
             starts.append((here, here.rank.number * lnc + core, ids, 0))  # type: ignore[union-attr]
-            bodies.append(lambda b=bound: kernel.function(*b.args, **b.kwargs))
+            bodies.append(lambda b=bound: blame.called(kernel.function, b.args, b.kwargs))
     turns = Turns(run, mine, switch, called, FIX)
     return execute_together(turns, starts, bodies)[lnc - 1 :: lnc]
 
