@@ -12,7 +12,7 @@ def make(dtype="float32", **changes):
 
 @pytest.fixture
 def registers():
-    return np.zeros(128, np.float32)
+    return make().fresh_registers()
 
 
 @pytest.mark.parametrize(("prob", "share"), [(0.0, 0.0), (0.25, 0.25), (0.9, 0.9), (1.0, 1.0)])
@@ -44,7 +44,7 @@ def test_every_call_draws_anew_and_every_run_alike(registers):
     first = make().value(data, registers=registers)
     second = make().value(data, registers=registers)
     assert not same(first, second)
-    assert same(make().value(data, registers=np.zeros(128, np.float32)), first)
+    assert same(make().value(data, registers=make().fresh_registers()), first)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ def make(**changes):
 
 @pytest.fixture
 def registers():
-    return np.zeros(128, np.float32)
+    return make().fresh_registers()
 
 
 def test_bits_are_set_half_of_the_time(registers):
@@ -30,7 +30,7 @@ def test_lanes_and_calls_differ(registers):
 def test_two_short_calls_are_one_long_one(registers):
     short = make(dst=tile((128, 256), "uint32"))
     halves = np.concatenate([short.value(registers=registers) for _ in range(2)], axis=1)
-    assert same(make().value(registers=np.zeros(128, np.float32)), halves)
+    assert same(make().value(registers=make().fresh_registers()), halves)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "int32"])
@@ -38,13 +38,13 @@ def test_narrow_integers_take_the_lowest_bits(dtype, registers):
     instruction = make(dst=tile((128, 512), dtype))
     assert instruction.keeps_bits
     out = instruction.value(registers=registers)
-    words = make().value(registers=np.zeros(128, np.float32))
+    words = make().value(registers=make().fresh_registers())
     assert same(out, words.astype(dtype))
 
 
 def test_a_lane_draws_the_same_wherever_the_tile_starts(registers):
     low = make(dst=tile((64, 8), "uint32", start=64)).value(registers=registers[64:])
-    whole = make(dst=tile((128, 8), "uint32")).value(registers=np.zeros(128, np.float32))
+    whole = make(dst=tile((128, 8), "uint32")).value(registers=make().fresh_registers())
     assert same(low, whole[64:])
 
 

@@ -11,7 +11,7 @@ def make(**changes):
 
 @pytest.fixture
 def registers():
-    return np.zeros(128, np.float32)
+    return make().fresh_registers()
 
 
 def drawn(registers):
@@ -40,7 +40,7 @@ def test_lanes_draw_differently(registers):
 
 def test_fp32_seeds_count_by_their_bits(registers):
     make().value(np.array([[1.0]], np.float32), registers=registers)
-    assert same(drawn(registers), seeded(np.zeros(128, np.float32), 0x3F800000))
+    assert same(drawn(registers), seeded(make().fresh_registers(), 0x3F800000))
 
 
 def test_writes_no_tile():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tests.support import load, nisa, nl, store, value
-from trnlab import NotModelled
 from trnlab.errors import BadArguments
 from trnlab.isa.instruction import ISA
 
@@ -15,12 +14,6 @@ IMPLEMENTED = sorted(ISA)
 def test_every_function_has_a_manual_page(name):
     assert ISA[name].page == f"nki.isa.{name}"
     assert getattr(nisa, name).__doc__ == ISA[name].__doc__
-
-
-@pytest.mark.parametrize("name", ["rand_get_state", "rand_set_state"])
-def test_what_is_not_modelled_says_so(name):
-    with pytest.raises(NotModelled, match=f"nki.isa.{name}"):
-        getattr(nisa, name)()
 
 
 def test_unknown_names_are_attribute_errors():

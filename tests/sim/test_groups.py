@@ -486,3 +486,21 @@ def test_any_order_of_matmuls_overwrites_and_looks(program):
     got_looks, got_sums = value(kernel, inputs, sources, time=False)
     assert all(same(a, b) for a, b in zip(got_looks, looks, strict=True))
     assert all(same(a, b) for a, b in zip(got_sums, sums, strict=True))
+
+
+def test_a_load_that_is_stored_back_over_a_sum_that_waits():
+    """What the tile shows was read before the sum, though both are in one HBM tensor."""
+
+    def kernel(a, b, c):
+        psum = bank(1, 64)
+        nisa.nc_matmul(psum, load(a), load(b)[:, 0:1])
+        before = load(c)
+        total = nl.ndarray((64, 1), nl.float32)
+        nisa.tensor_copy(total, psum)
+        nisa.dma_copy(c[:, 3:4], total)
+        nisa.dma_copy(c, before)
+
+    c = whole_numbers(64, 12, seed=5)
+    given = c.copy()
+    value(kernel, LEFT[0], RIGHT[0], c)
+    assert same(c, given)

@@ -66,7 +66,7 @@ class Instruction:
     raw: ClassVar[frozenset[str]] = frozenset()  # read operands that are never widened
     unaligned: ClassVar[frozenset[str]] = frozenset()  # operands that start at any partition
     converters: ClassVar[dict[str, Any]]  # fields that users may give in several spellings
-    accumulator: ClassVar[str | None] = None  # queue whose 128 reduction registers `value` takes
+    accumulator: ClassVar[str | None] = None  # what lasts from one to the next, given to `value`
 
     def __init_subclass__(
         cls,
@@ -125,6 +125,10 @@ class Instruction:
     def value(self, *arrays: Any, **registers: Any) -> Any:
         """The result, from the read operands in field order; one array per written operand."""
         raise NotImplementedError(self.name)
+
+    def fresh_registers(self) -> np.ndarray:
+        """What the `accumulator` holds at first, a row for each lane."""
+        return np.zeros(128, np.float32)
 
     @property
     def keeps_bits(self) -> bool:

@@ -21,6 +21,7 @@ from trnlab.nki.math import (
     less,
     logical_and,
     maximum,
+    minimum,
     multiply,
     not_equal,
     right_shift,
@@ -35,6 +36,7 @@ from trnlab.nki.tensors import make
 
 # 2 pi in three parts; a whole number of turns below 2**16 times one of the first two is exact.
 TURN = (6.28125, 0.001934051513671875, 1.255665914602e-06)
+BELOW_PI = 3.1415925  # the largest fp32 number below pi: the table is right up to there
 WHOLE_FROM = 2.0**23  # from here on, every fp32 number is a whole one
 RANDOM_BITS = 24  # of 32 random bits, those that a float holds exactly
 
@@ -53,6 +55,10 @@ def _wave(x: Any, shift: float, dtype: Any) -> NkiTensor:
     for part in TURN:
         nisa.scalar_tensor_tensor(rest, turns, multiply, -part, add, x)
         x = rest
+    # Rounding may have left an angle just beyond pi: one more turn, then no further than that.
+    nisa.tensor_scalar(turns, rest, multiply, 0.5 / np.pi)
+    nisa.scalar_tensor_tensor(rest, turns, multiply, -2 * np.pi, add, rest)
+    nisa.tensor_scalar(rest, rest, minimum, BELOW_PI, op1=maximum, operand1=-BELOW_PI)
     made = make(x.shape, dtype, SBUF)
     nisa.activation(made, "sin", rest)
     return made

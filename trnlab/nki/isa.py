@@ -1,11 +1,9 @@
 """`nki.isa` as it is today: every instruction as a function, and the enumerations they take."""
 
 import enum
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from trnlab.errors import NotModelled
 from trnlab.errors import ProgramError as NkiValidationError  # noqa: F401 - part of the API
 from trnlab.isa.activate2 import Activate2
 from trnlab.isa.activation import Activate, ActivationReduce
@@ -22,7 +20,7 @@ from trnlab.isa.matmul import PerfMode as matmul_perf_mode
 from trnlab.isa.move import Memset, NcStreamShuffle, TensorCopy
 from trnlab.isa.mx import NcMatmulMx, QuantizeMx
 from trnlab.isa.pair import CoreBarrier, SendRecv
-from trnlab.isa.random import Dropout, Rand2, Rng, SetRngSeed
+from trnlab.isa.random import Dropout, Rand2, RandGetState, RandSetState, Rng, SetRngSeed
 from trnlab.isa.reduce import TensorPartitionReduce, TensorReduce, TensorScalarReduce
 from trnlab.isa.scan import TensorScalarCumulative, TensorTensorScan
 from trnlab.isa.search import NcFindIndex8, NcMatchReplace8, NonzeroWithCount, SequenceBounds, Topk
@@ -92,6 +90,8 @@ nc_transpose = function_of(NcTranspose)
 nonzero_with_count = function_of(NonzeroWithCount)
 quantize_mx = function_of(QuantizeMx)
 rand2 = function_of(Rand2)
+rand_get_state = function_of(RandGetState)
+rand_set_state = function_of(RandSetState)
 range_select = function_of(RangeSelect)
 reciprocal = function_of(Reciprocal)
 rng = function_of(Rng)
@@ -167,21 +167,3 @@ constants = SimpleNamespace(
     dma_engine=dma_engine,
     nc_version=nc_version,
 )
-
-NOT_YET = {
-    "rand_set_state": "the generators' own state",
-    "rand_get_state": "the generators' own state",
-}
-
-
-def _not_yet(name: str) -> Callable[..., None]:
-    def function(*_: Any, **__: Any) -> None:
-        raise NotModelled(f"nki.isa.{name}", NOT_YET[name])
-
-    function.__name__ = name
-    function.__doc__ = f"Not modelled yet: needs {NOT_YET[name]}."
-    return function
-
-
-rand_set_state = _not_yet("rand_set_state")
-rand_get_state = _not_yet("rand_get_state")

@@ -71,6 +71,10 @@ class Executor:
             return
         if entry.loads and mask is None and not holes and self._shown(operands[0], tiles[0]):
             return
+        if self.groups.waiting:  # now: what is read next may show the bytes that this changes
+            for position, item in entry.picks[: entry.cost.writes]:
+                tile = operands[position] if item < 0 else operands[position][item]
+                self.groups.flush_for(tile.storage, writing=True)
         arrays = [
             formats.widen(memory.array(t), t.layout.dtype) if widen else memory.array(t)
             for t, widen in zip(tiles, entry.widen, strict=True)
@@ -104,7 +108,7 @@ class Executor:
         key = (self.core, model.accumulator)
         registers = self.registers.get(key)
         if registers is None:
-            registers = self.registers[key] = np.zeros(128, np.float32)
+            registers = self.registers[key] = model.fresh_registers()
         first = next(v for v in operands if isinstance(v, Tile))
         return model.value(*arrays, registers=registers[first.start_partition :])
 
