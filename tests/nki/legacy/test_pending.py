@@ -289,3 +289,23 @@ def test_time_alone_takes_the_same_instructions():
         return stored(product(nl.load(a), nl.load(b)))
 
     assert ran(kernel, A, B, values=False)[1] == ran(kernel, A, B)[1]
+
+
+def test_the_last_instruction_counts_also_if_nobody_uses_its_result():
+    def kernel(a):
+        out = stored(nl.load(a))
+        nisa.tensor_scalar(nl.load(a), nl.multiply, 2.0)
+        return out
+
+    assert compute(ran(kernel, A)[1]) == ["tensor_scalar"]
+
+
+def test_an_instance_ends_with_its_own_last_instruction():
+    def kernel(a):
+        nl.load(a[nl.program_id(0)])
+        return stored(nl.load(a[0]))
+
+    out, trace = trnlab.run(entry.jit(kernel)[nl.nc(2)], "trn2")(A.reshape(2, 64, 64))
+    lanes = [trace.lanes[n] for n in trace.lane]
+    assert sum(lane.startswith("nc0") for lane in lanes) == len(lanes) / 2
+    assert same(out, A[:64])

@@ -47,7 +47,8 @@ def result(
     """Holds an instruction back and returns the tile that it would make."""
     settle()
     made = make(shape, dtype, space)
-    launch().pending = Pending(kind, [made, *operands], mask)
+    here = launch()
+    here.pending, here.settle = Pending(kind, [made, *operands], mask), settle
     return made
 
 
