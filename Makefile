@@ -15,7 +15,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: run test test-full check format docs bench clean help
+.PHONY: run test test-full fuzz check format docs bench clean help
 
 run: $(RUN) ## run the examples, the quickest look at what this does
 	@$(BIN)/python -m examples
@@ -29,6 +29,9 @@ test: $(DEV) ## run the tests, less the slow ones
 
 test-full: $(DEV) ## run all tests
 	@$(PYTEST)
+
+fuzz: $(DEV) ## run random kernels against an oracle: make fuzz SEED=1 COUNT=1000
+	@$(BIN)/python -m tests.fuzz --seed $(or $(SEED),0) --count $(or $(COUNT),1000)
 
 check: $(DEV) ## check format, lint and types
 	@failed=0; \

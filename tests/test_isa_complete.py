@@ -66,11 +66,8 @@ OTHERS = {
     "neuronxcc.nki.language": published.OLDER_LANGUAGE_OTHERS,
 }
 
-NOT_THERE = {
-    "nki.isa": {
-        "rand_set_state": "the device's generator is not public, so neither is its state",
-        "rand_get_state": "the device's generator is not public, so neither is its state",
-    },
+NOT_THERE: dict[str, dict[str, str]] = {
+    "nki.isa": {},
     "neuronxcc.nki.isa": {
         "tensor_copy_dynamic_src": "addresses from data in SBUF and PSUM are being built",
         "tensor_copy_dynamic_dst": "addresses from data in SBUF and PSUM are being built",

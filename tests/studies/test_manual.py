@@ -104,12 +104,6 @@ def test_every_function_becomes_something_or_names_an_operator(name: str):
     assert (made is None) == (name in ("average", "bypass", "prelu"))
 
 
-def test_what_is_not_modelled_is_said(capsys, monkeypatch):
-    said = command(["isa", "rand_get_state"], capsys, monkeypatch)
-    assert said.code == 0
-    assert "Not modelled yet" in said.out
-
-
 @pytest.mark.parametrize(
     ("given", "near"),
     [("nc_matmull", "nc_matmul"), ("softmx", "nl.softmax"), ("nl.softmx", "nl.softmax"),

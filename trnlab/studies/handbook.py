@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 from trnlab.isa.instruction import ISA, Instruction
 from trnlab.isa.ops import ACTIVATIONS, OPS
-from trnlab.nki import isa as nisa
 from trnlab.nki import language as nl
 from trnlab.studies import functions
 from trnlab.studies.manual import (
@@ -78,10 +77,6 @@ def _coverage() -> Iterator[str]:
         rows.append([f"[{name}](#{name})", engines, *on, *apis, first_sentence(kind)])
     header = ["instruction", "engines", *groups, *(f"`{api}`" for api in APIS), "what it does"]
     yield from _table(header, [[_escaped(cell) for cell in row] for row in rows])
-    missing = [f"`{name}` (needs {needs})" for name, needs in nisa.NOT_YET.items()]
-    if missing:
-        yield f"Not modelled yet: {', '.join(missing)}."
-        yield ""
 
 
 def _shared() -> Iterator[str]:

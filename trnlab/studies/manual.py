@@ -185,8 +185,6 @@ def page(name: str) -> str:
     short, language = name.removeprefix(prefix), prefix in LANGUAGE
     if short in ISA and not language:
         return "\n".join(_instruction_lines(ISA[short]))
-    if short in _families.NOT_YET and not language:
-        return f"nki.isa.{short}\n\nNot modelled yet: needs {_families.NOT_YET[short]}."
     if short in functions.names() and (language or not prefix):
         return "\n".join(_function_lines(short))
     raise UnknownName("instruction", name, [*ISA, *(f"nl.{n}" for n in functions.names())])

@@ -64,6 +64,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "dst_scale": "sbuf uint8[128,128]",
     },
     "rand2": {"min": COLUMN, "max": COLUMN},
+    "rand_get_state": {"dst": "sbuf uint32[128,6]"},
+    "rand_set_state": {"src_seeds": "sbuf uint32[128,6]"},
     "range_select": {
         "comp_op0": "greater_equal", "comp_op1": "less", "bound0": COLUMN, "bound1": COLUMN,
         "reduce_res": COLUMN,
