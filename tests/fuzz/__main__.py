@@ -28,6 +28,7 @@ def main() -> int:
         runs, bad, failed = runs + done, bad + wrong, failed + len(failures)
         for text in failures:
             sys.stdout.write(f"--- seed {seed}, --steps {given.steps}\n{text}\n\n")
+            sys.stdout.flush()
         if failed >= given.stop:
             break
     seconds = time.monotonic() - began

@@ -83,11 +83,17 @@ MULTIPLY_ADD = "the scalar engine does multiply-add, multiply or add"
         ({"op1": "add", "operand1": tile((128, 1), "float16")}, "operand1 is float32"),
         ({"engine": Queue.scalar, "op0": "maximum"}, MULTIPLY_ADD),
         ({"engine": Queue.tensor}, "runs on vector or scalar or gpsimd"),
+        ({"op1": "add"}, "op1 comes with operand1"),
     ],
 )
 def test_rule(changes, sentence):
     assert make().broken(TRN2) == []
     assert make(**changes).broken(TRN2) == [sentence]
+
+
+@pytest.mark.parametrize("op1", ["bypass", "logical_not", "reciprocal"])
+def test_an_operator_of_one_operand_needs_no_second(op1):
+    assert make(op1=op1).broken(TRN2) == []
 
 
 def test_what_the_scalar_engine_can_do_by_generation():

@@ -19,6 +19,8 @@ from trnlab.isa.ops import Op
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
+ONE_OPERAND = ("bypass", "logical_not", "invert")  # and what is unary by kind
+
 
 def fast_passes(core: Core, *tiles: Tile) -> float:
     """Passes of a one-input vector instruction: 1/4 or 1/2 for 16-bit data on newer cores.
@@ -118,6 +120,8 @@ class TensorScalar(
                 yield _runs_on(op, self.queue)
         kinds = {op.kind == "bitvec" for op in (self.op0, self.op1) if op}
         yield "both operators are arithmetic or both are bitwise", len(kinds) == 1
+        alone = self.op1 is None or self.op1.kind == "unary" or self.op1.name in ONE_OPERAND
+        yield "op1 comes with operand1", alone or self.operand1 is not None
         for name, tile in self._vectors():
             fits = tile.partitions == self.data.partitions and tile.free == 1
             yield f"{name} is one number or has shape [{self.data.partitions}, 1]", fits
