@@ -69,7 +69,7 @@ def test_what_is_not_there_says_so():
     with pytest.raises(trnlab.TrnlabError, match="did you mean 'trn2'"):
         trnlab.chip("trn22")
     with pytest.raises(trnlab.NotModelled, match="needs"):
-        nisa.rand_get_state()
+        nl.average()
     with pytest.raises(AttributeError):
         _ = trnlab.no_such_name
 
