@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trnlab
@@ -74,6 +74,7 @@ def test_a_place_in_sbuf_moves_with_a_register():
     assert np.array_equal(value(kernel, DATA), want)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 63), min_size=1, max_size=128))
 def test_rows_by_index(listed):
     index = np.array(listed, np.int32)[:, None]

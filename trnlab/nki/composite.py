@@ -35,7 +35,7 @@ from trnlab.nki.tensor import NkiTensor
 from trnlab.nki.tensors import make
 
 # 2 pi in three parts; a whole number of turns below 2**16 times one of the first two is exact.
-TURN = (6.28125, 0.001934051513671875, 1.255665914602e-06)
+TURN = (6.28125, 0.00193023681640625, 5.07036318e-06)
 BELOW_PI = 3.1415925  # the largest fp32 number below pi: the table is right up to there
 WHOLE_FROM = 2.0**23  # from here on, every fp32 number is a whole one
 RANDOM_BITS = 24  # of 32 random bits, those that a float holds exactly
