@@ -6,6 +6,8 @@ TrnlabError
     OutOfMemory             tensors do not fit
     OutOfBounds             an index leaves its tensor
     UninitialisedRead       bytes are read that nobody wrote
+    Overlap                 tensors share bytes while both are needed
+    Race                    who comes first is left to chance
     Deadlock                cores wait for each other for ever
     BadArguments            a kernel was called with the wrong things
   UnknownName               no such chip, instruction, kernel, file
@@ -73,6 +75,14 @@ class OutOfBounds(ProgramError):
 
 class UninitialisedRead(ProgramError):
     """Bytes are read that nobody wrote."""
+
+
+class Overlap(ProgramError):
+    """Tensors that a kernel placed share bytes while both are needed."""
+
+
+class Race(ProgramError):
+    """Two accesses to the same bytes, one of them a write, that nothing orders."""
 
 
 class Deadlock(ProgramError):

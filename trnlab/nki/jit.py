@@ -24,6 +24,7 @@ from trnlab.nki.blame import called
 from trnlab.nki.grids import instances_of, size_of
 from trnlab.nki.turns import Rank, Turns
 from trnlab.sim.core import Run
+from trnlab.sim.races import Witness
 from trnlab.sim.tracing import trace_of
 from trnlab.trace import Trace
 
@@ -239,12 +240,15 @@ def _simulate(
     run = Run(target, values=how.values, api=kernel.api, cores=cores)
     here = Launch(run, tuple(size_of(g) for g in kernel.grid), assume=how.assume)
     bound = Arguments(run, kernel.function, args, kwargs)
+    if len(instances) > 1 and run.values:
+        run.executor.witness = Witness(run.program)
     returned = None
     try:
         if kernel.api == "nki" and cores == 2:
             returned = _execute_pair(here, kernel, bound)
         else:
             for core, ids in instances:
+                run.program.instances.append(run.program.count)
                 here.start(core, ids)
                 returned = _execute(here, kernel, bound)
         bound.check_outputs(returned)

@@ -15,7 +15,6 @@ from trnlab.errors import (
     OutOfMemory,
     Place,
     ProgramError,
-    UninitialisedRead,
     Violations,
 )
 from trnlab.isa.collective import Collective
@@ -23,12 +22,11 @@ from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile
 from trnlab.machine.chip import Chip
-from trnlab.sim.capacity import needs
 from trnlab.sim.collectives import collective_cost
 from trnlab.sim.cost import Cost, cost, with_addresses
 from trnlab.sim.execute import ACCUMULATING, Entry, Executor, is_plain_copy, is_plain_load
+from trnlab.sim.findings import found_in
 from trnlab.sim.program import BufferFacts, Program
-from trnlab.sim.sharing import Clash, clashes
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep
 ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError)
@@ -293,50 +291,11 @@ class Run:
                 raise Violations(self.found.values()) from None
             raise self._nonsense(type(entry.model), operands, error) from error
 
-    def _report_clash(self, clash: Clash) -> None:
-        tensor, other = (self.program.buffers[i] for i in (clash.tensor, clash.by))
-        self.found.setdefault(
-            clash,
-            UninitialisedRead(
-                f"{tensor.name} is read after {other.name} has overwritten it",
-                {
-                    "placed at": f"byte {tensor.base_byte:,} of {tensor.space}",
-                    "also there": f"{other.name} ({self.program.place(other.place)})",
-                },
-                place=self.program.place(clash.place),
-                fix="give them addresses of their own, or read the one before the other is written",
-            ),
-        )
-
     def finish(self) -> None:
         """Computes what was put off and checks what only the whole program shows."""
         self.executor.groups.flush()
-        for clash in clashes(self.program, self.core):
-            self._report_clash(clash)
-        for need in needs(self.program, self.core):
-            if not need.over or need.live[0].row_bytes > need.usable:
-                continue  # a tensor that fits nowhere was named where it was made
-            if self.api != "nki" and not any(f.placed for f in need.live):
-                self.note(
-                    f"{need.space} needs {need.peak:,} bytes a partition of {need.usable:,}: the "
-                    "older compiler would rotate or spill tiles, which is not modelled"
-                )
-                continue
-            largest = ", ".join(
-                f"{f.name} {f.row_bytes:,} B ({self.program.place(f.place)})" for f in need.live[:4]
-            )
-            place = self.program.place(need.live[0].place)
-            self.found.setdefault(
-                ("capacity", need.space, need.core),
-                OutOfMemory(
-                    f"{need.space} is over capacity by {need.over:,} bytes a partition",
-                    {"needed": f"{need.peak:,} bytes a partition", "largest": largest},
-                    f"{need.usable:,} bytes a partition on {self.core.name}",
-                    place,
-                    "free tiles earlier, use smaller or narrower ones, or load them again",
-                    "nki.language.ndarray",
-                ),
-            )
+        for key, error in found_in(self.program, self.core, self.api, self.executor.witness):
+            self.found.setdefault(key, error)
 
 
 def _pick(name: str, names: list[str]) -> tuple[int, int]:

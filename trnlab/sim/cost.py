@@ -28,6 +28,7 @@ class Cost:
     table: str | None = None  # function table of the scalar engine
     is_array: bool = False  # runs on the systolic array, whose clock ramps
     is_transfer: bool = False
+    adds: bool = False  # to what the written operand holds already
     moving: float = 0.0
     latency: float = 0.0
     engines: int = 0
@@ -54,6 +55,7 @@ def cost(instruction: Instruction, core: Core) -> Cost:
         len(instruction.written()),
         table=getattr(op, "table", None) if instruction.queue == "scalar" else None,
         is_array=instruction.queue == "tensor",
+        adds=getattr(instruction, "accumulate", False) is not False,
         totals=_totals(instruction),
     )
 

@@ -18,6 +18,7 @@ from trnlab.sim import memory, sums
 from trnlab.sim.cost import Cost
 from trnlab.sim.groups import Groups
 from trnlab.sim.holes import spread
+from trnlab.sim.races import Witness
 
 ACCUMULATING = (NcMatmul, NcMatmulMx)
 WRITE_FIRST = "write it first: nisa.memset, a load, or an instruction that covers the tile"
@@ -55,13 +56,15 @@ class Executor:
     registers: dict[tuple[int, str], np.ndarray] = field(default_factory=dict)  # by core, queue
     core: int = 0
     groups: Groups = field(default_factory=Groups)
+    witness: Witness | None = None  # where several programs share HBM
 
     def compute(self, entry: Entry, operands: tuple[Any, ...], mask: np.ndarray | None) -> None:
         """Computes one instruction and stores what it writes, where ``mask`` says if given."""
         tiles = [operands[p] if i < 0 else operands[p][i] for p, i in entry.reads]
         if entry.copies and mask is None and self.groups.waiting:
-            late = self.groups.store if isinstance(entry.model, DmaCopy) else self.groups.copy
-            if late(operands[0], tiles[0]):
+            to_hbm = isinstance(entry.model, DmaCopy)
+            late = self.groups.store if to_hbm else self.groups.copy
+            if not (to_hbm and self.witness) and late(operands[0], tiles[0]):
                 return
         holes = self._holes(entry, tiles, mask)
         if entry.accumulates and entry.model.accumulate and self.strict_reads:  # type: ignore[attr-defined]
@@ -184,6 +187,8 @@ class Executor:
             stored = stored.astype(kind)
         if stored.size != tile.size:
             stored = np.broadcast_to(stored, tile.shape)
+        if self.witness is not None and not tile.layout.on_chip:
+            self.witness.see(tile, stored, mask)
         if mask is not None:
             memory.write_where(tile, stored, mask)
         else:

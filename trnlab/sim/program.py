@@ -45,6 +45,7 @@ class Program:
     places: dict[tuple[CodeType, int], int] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
     edges: dict[int, list[int]] = field(default_factory=dict)  # who else an instruction waits for
+    instances: list[int] = field(default_factory=list)  # of a grid: first instruction of each
 
     @property
     def count(self) -> int:
@@ -59,6 +60,12 @@ class Program:
     def kinds(self) -> np.ndarray:
         """The cost of each instruction, as an index."""
         return np.frombuffer(self.heads, np.int64)[::3]
+
+    def threads(self) -> np.ndarray:
+        """For each instruction which core runs it or, in a grid, which instance it belongs to."""
+        if self.instances:
+            return np.searchsorted(self.instances, np.arange(self.count), "right") - 1
+        return np.frombuffer(self.heads, np.int64)[2::3]
 
     def written(self) -> set[int]:
         """The buffers that some instruction writes."""

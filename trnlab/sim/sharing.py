@@ -1,7 +1,15 @@
-"""Tensors that a kernel placed on top of each other: who reads what another has overwritten.
+"""Tensors that a kernel placed on top of each other: who needs what another has overwritten.
 
 Each placed tensor has bytes of its own here, so the values would be right; on the device they are
-those of whoever wrote last.
+those of whoever wrote last. Two things are errors:
+
+- bytes are read, or added to by a matmul, after another tensor was written there;
+- a tensor was written where another one lies whose other bytes are read later: the two are alive at
+  the same time, and "physical tiles that must be alive simultaneously ... should be assigned unique
+  addresses" (NKI direct allocation guide, 2.26).
+
+Tensors may take turns at an address: one is alive from the write of what is read to that read. The
+order of the program is what counts; the device keeps it by address (`sim.races`).
 """
 
 from collections.abc import Iterator
@@ -19,11 +27,13 @@ NOBODY = 0
 
 
 class Clash(NamedTuple):
-    """A read of a placed tensor after another one was written to the same bytes."""
+    """A read of a placed tensor after another one was written to bytes of it."""
 
     tensor: int
     by: int
     place: int
+    overwritten: bool  # the very bytes that are read, or others of the tensor
+    written: int  # where the other one was written
 
 
 def clashes(program: Program, core: Core) -> Iterator[Clash]:
@@ -32,33 +42,33 @@ def clashes(program: Program, core: Core) -> Iterator[Clash]:
         return
     owners = _Owners(program, core)
     seen = set()
-    for place, writes, touched in _accesses(program):
-        for access in touched[writes:]:
-            other = owners.other(access)
-            if other and (place, access[0], other - 1) not in seen:
-                seen.add((place, access[0], other - 1))
-                yield Clash(access[0], other - 1, place)
+    for number, (place, adds, writes, touched) in enumerate(_accesses(program), 1):
+        for access in touched if adds else touched[writes:]:
+            clash = owners.clash(access, place)
+            if clash and clash[:4] not in seen:
+                seen.add(clash[:4])
+                yield clash
         for access in touched[:writes]:
-            owners.take(access)
+            owners.take(access, number, place)
 
 
 Access = tuple[int, int, int]  # buffer, layout, offset
 
 
-def _accesses(program: Program) -> Iterator[tuple[int, int, list[Access]]]:
-    """For each instruction its line, how many operands it writes, and its operands."""
+def _accesses(program: Program) -> Iterator[tuple[int, bool, int, list[Access]]]:
+    """For each instruction its line, whether it adds, how many operands it writes, operands."""
     heads, operands = program.heads.tolist(), program.operands.tolist()
     triples = list(zip(operands[::3], operands[1::3], operands[2::3], strict=True))
     at = 0
     for kind, place in zip(heads[::3], heads[1::3], strict=True):
         cost = program.costs[kind]
         count = cost.writes + cost.reads
-        yield place, cost.writes, triples[at : at + count]
+        yield place, cost.adds, cost.writes, triples[at : at + count]
         at += count
 
 
 class _Owners:
-    """Which placed tensor wrote each byte last, as its number plus one."""
+    """Which placed tensor wrote each byte last, as its number plus one, and which instruction."""
 
     def __init__(self, program: Program, core: Core) -> None:
         self.facts = program.buffers
@@ -66,40 +76,70 @@ class _Owners:
         self.sizes = {"sbuf": core.sbuf.size, "psum": core.psum.size}
         self.lanes = core.lanes
         self.written: set[int] = set()
-        self.maps: dict[tuple[str, int], np.ndarray] = {}
-        self.parts: dict[Access, np.ndarray | None] = {}
+        self.maps: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
+        self.parts: dict[Access, tuple[np.ndarray, np.ndarray] | None] = {}
+        self.places: dict[int, int] = {}  # where each of these instructions stands
+        self.intruders: dict[int, tuple[int, int]] = {}  # last write into a tensor: number, by
+        self.met: dict[Access, list[int]] = {}
 
-    def other(self, access: Access) -> int:
-        """Another tensor that wrote some of these bytes last, or NOBODY.
+    def clash(self, access: Access, place: int) -> Clash | None:
+        """What is wrong with reading these bytes, if anything.
 
         A tensor that was never written holds garbage anyway, which is somebody else's concern.
         """
         part = self._part(access)
         if part is None or access[0] not in self.written:
-            return NOBODY
-        foreign = part[(part != access[0] + 1) & (part != NOBODY)]
-        return int(foreign[0]) if foreign.size else NOBODY
+            return None
+        owner, when = part
+        foreign = (owner != access[0] + 1) & (owner != NOBODY)
+        if foreign.any():
+            first = np.unravel_index(int(foreign.argmax()), foreign.shape)
+            return Clash(access[0], int(owner[first]) - 1, place, True, self.places[when[first]])
+        number, by = self.intruders.get(access[0], (0, 0))
+        oldest = when[when > 0].min(initial=number)
+        if oldest < number:
+            return Clash(access[0], by, place, False, self.places[number])
+        return None
 
-    def take(self, access: Access) -> None:
+    def take(self, access: Access, number: int, place: int) -> None:
         """Notes who wrote these bytes."""
         part = self._part(access)
-        if part is not None:
-            part[...] = access[0] + 1
-            self.written.add(access[0])
+        if part is None:
+            return
+        part[0][...], part[1][...] = access[0] + 1, number
+        self.places[number] = place
+        self.written.add(access[0])
+        for other in self._neighbours(access):
+            self.intruders[other] = number, access[0]
 
-    def _part(self, access: Access) -> np.ndarray | None:
+    def _neighbours(self, access: Access) -> list[int]:
+        """The other placed tensors that lie on these bytes."""
+        if access not in self.met:
+            mine = self.facts[access[0]]
+            top, bottom, first, last, _ = rectangle_of(mine, access[1], access[2])
+            self.met[access] = [
+                index
+                for index, f in enumerate(self.facts)
+                if f.placed and index != access[0] and (f.space, f.core) == (mine.space, mine.core)
+                and f.base_partition < bottom and top < f.base_partition + f.rows
+                and f.base_byte < last and first < f.end
+            ]  # fmt: skip
+        return self.met[access]
+
+    def _part(self, access: Access) -> tuple[np.ndarray, np.ndarray] | None:
         if access not in self.parts:
             facts = self.facts[access[0]]
             rectangle = rectangle_of(facts, access[1], access[2])
             self.parts[access] = (
-                self._cut(facts.space, facts.core, rectangle) if (facts.placed) else None
+                self._cut(facts.space, facts.core, rectangle) if facts.placed else None
             )
         return self.parts[access]
 
-    def _cut(self, space: str, core: int, rectangle: Rectangle) -> np.ndarray:
+    def _cut(self, space: str, core: int, rectangle: Rectangle) -> tuple[np.ndarray, np.ndarray]:
         whole = self.maps.get((space, core))
         if whole is None:
             shape = (-(-self.lanes // self.unit), self.sizes[space])
-            whole = self.maps[space, core] = np.zeros(shape, np.int32)
+            whole = self.maps[space, core] = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
         top, bottom, first, last, _ = rectangle
-        return whole[top // self.unit : -(-bottom // self.unit), first:last]
+        rows = slice(top // self.unit, -(-bottom // self.unit))
+        return whole[0][rows, first:last], whole[1][rows, first:last]
