@@ -67,7 +67,7 @@ class LocalGather(Instruction, engines=("gpsimd",), page="nki.isa.local_gather")
         starts = listed.reshape(rows // GROUP, -1)[:, : self.count].astype(np.int64)
         columns = np.add.outer(starts, np.arange(self.num_elem_per_idx))
         columns = columns.reshape(rows // GROUP, 1, -1)
-        _check(columns, flat.shape[-1])
+        _check(columns, flat.shape[-1], "nki.isa.local_gather")
         return np.take_along_axis(flat, columns, axis=2).reshape(rows, -1)
 
 
@@ -108,14 +108,16 @@ class NcNGather(Instruction, engines=("gpsimd",), page="nki.isa.nc_n_gather"):
         rows = data.shape[0]
         flat = data.reshape(rows, -1)
         columns = indices.reshape(rows, -1).astype(np.int64)
-        _check(columns, flat.shape[1])
+        _check(columns, flat.shape[1], "nki.isa.nc_n_gather")
         return np.take_along_axis(flat, columns, axis=1)
 
 
-def _check(columns: np.ndarray, size: int) -> None:
+def _check(columns: np.ndarray, size: int, page: str) -> None:
     largest = int(columns.max(initial=0))
     if largest >= size:
         raise OutOfBounds(
             f"index {largest} is outside the rows it gathers from",
+            {"where": f"{int((columns >= size).sum())} of {columns.size} columns"},
             limit=f"0 to {size - 1}",
+            see=page,
         )

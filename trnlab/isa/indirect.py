@@ -18,7 +18,10 @@ from trnlab.machine.chip import Core
 
 
 class DmaGather(Transfer, engines=("dma",), page="nki.isa.dma_copy", listed=False):
-    """dst = the rows of src that index lists; with ``skip`` those outside leave dst as it is."""
+    """dst = the rows of src that index lists; with ``skip`` those outside leave dst as it is.
+
+    Stored only where `listed_rows` says.
+    """
 
     dst: Tile
     src: Tile
@@ -33,11 +36,6 @@ class DmaGather(Transfer, engines=("dma",), page="nki.isa.dma_copy", listed=Fals
         yield "dst is not in PSUM: DMA cannot reach it", not in_psum(self.dst)
         yield from _index_rules(self.index)
 
-    @property
-    def updates(self) -> bool:  # type: ignore[override]
-        """Skipped rows keep what is in dst."""
-        return self.skip
-
     def sides(self) -> tuple[Tile, ...]:
         return (self.dst,)
 
@@ -48,11 +46,9 @@ class DmaGather(Transfer, engines=("dma",), page="nki.isa.dma_copy", listed=Fals
     def keeps_bits(self) -> bool:
         return self.dst.dtype == self.src.dtype
 
-    def value(self, *arrays: np.ndarray) -> np.ndarray:
-        *old, src, index = arrays
-        places, inside = address(index, self.dst.shape, src.shape, self.skip)
-        picked = src[places]
-        return np.where(inside, picked, old[0]) if self.skip else picked
+    def value(self, src: np.ndarray, index: np.ndarray) -> np.ndarray:
+        places, _ = address(index, self.dst.shape, src.shape, self.skip)
+        return src[places]
 
 
 class DmaScatter(Transfer, engines=("dma",), page="nki.isa.dma_copy", listed=False):
@@ -106,6 +102,23 @@ class DmaScatter(Transfer, engines=("dma",), page="nki.isa.dma_copy", listed=Fal
         return out
 
 
+def listed_rows(index: np.ndarray, shape: tuple[int, ...], rows: int) -> np.ndarray:
+    """Which elements of data of this shape a gather from that many rows reads."""
+    listed = np.broadcast_to(index.astype(np.int64), shape)
+    return (listed >= 0) & (listed < rows)
+
+
+def contested(index: np.ndarray, values: np.ndarray, target: tuple[int, ...], skip: bool) -> bool:
+    """Whether a scatter lists a place twice, with different values: who comes last wins."""
+    places, inside = address(index, values.shape, target, skip)
+    taken = [np.broadcast_to(p, values.shape)[inside] for p in places]
+    flat = np.ravel_multi_index(taken, target)
+    kept = values[inside].view(np.dtype(f"u{values.itemsize}"))
+    order = np.argsort(flat, kind="stable")
+    same = flat[order][1:] == flat[order][:-1]
+    return bool((same & (kept[order][1:] != kept[order][:-1])).any())
+
+
 def written_rows(
     index: np.ndarray, shape: tuple[int, ...], target: tuple[int, ...], *, skip: bool
 ) -> np.ndarray:
@@ -121,10 +134,13 @@ def address(
 ) -> tuple[tuple[Any, ...], np.ndarray]:
     """Where in ``target`` each element of data of this shape is, and whether it is inside."""
     rows = np.broadcast_to(index.astype(np.int64), shape)
-    inside = (rows >= 0) & (rows < target[0])
+    inside = listed_rows(index, shape, target[0])
     if not skip and not inside.all():
+        wrong = (index < 0) | (index >= target[0])
+        where = [int(n) for n in np.argwhere(wrong)[0]]
         raise OutOfBounds(
-            f"an index has the value {int(rows[~inside].flat[0])}",
+            f"an index has the value {int(index[tuple(where)])}",
+            {"where": f"index{where}, and {int(wrong.sum()) - 1} more are outside"},
             limit=f"0 to {target[0] - 1}",
             fix="oob_mode.skip leaves out what is outside",
             see="nki.isa.dma_copy",

@@ -12,6 +12,7 @@ import numpy as np
 
 from trnlab.errors import (
     IllegalInstruction,
+    OutOfBounds,
     OutOfMemory,
     Place,
     ProgramError,
@@ -188,10 +189,7 @@ class Run:
         self, kind: type[Instruction], operands: tuple[Any, ...], error: Exception
     ) -> IllegalInstruction:
         """Operands that no rule foresaw, so that neither legality nor cost can be told."""
-        given = {
-            f.name: value.describe() if isinstance(value, Tile) else repr(value)[:60]
-            for f, value in zip(fields(kind), operands, strict=False)
-        }
+        given = _described(kind, operands)
         what = f"{kind.name}: these operands make no sense ({error})"
         return IllegalInstruction(what, given, place=self.here(), see=kind.page)
 
@@ -286,6 +284,9 @@ class Run:
     def _compute(self, entry: Entry, operands: tuple[Any, ...], mask: Any) -> None:
         try:
             self.executor.compute(entry, operands, mask)
+        except OutOfBounds as error:
+            error.given |= _described(type(entry.model), operands)
+            raise
         except ERRORS as error:
             if entry.broken:  # its rules were reported; what it would give is not defined
                 raise Violations(self.found.values()) from None
@@ -296,6 +297,13 @@ class Run:
         self.executor.groups.flush()
         for key, error in found_in(self.program, self.core, self.api, self.executor.witness):
             self.found.setdefault(key, error)
+
+
+def _described(kind: type[Instruction], operands: tuple[Any, ...]) -> dict[str, str]:
+    return {
+        f.name: value.describe() if isinstance(value, Tile) else repr(value)[:60]
+        for f, value in zip(fields(kind), operands, strict=False)
+    }
 
 
 def _pick(name: str, names: list[str]) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from trnlab import formats
 from trnlab.isa.dma import DgeMode, Transfer, moved_bytes
+from trnlab.isa.indirect import DmaGather, DmaScatter
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.mx import NcMatmulMx
@@ -28,6 +29,7 @@ class Cost:
     table: str | None = None  # function table of the scalar engine
     is_array: bool = False  # runs on the systolic array, whose clock ramps
     is_transfer: bool = False
+    dynamic: bool = False  # data decides which of the bytes it may touch it does
     adds: bool = False  # to what the written operand holds already
     moving: float = 0.0
     latency: float = 0.0
@@ -84,6 +86,7 @@ def _transfer(transfer: Transfer, core: Core) -> Cost:
         len(transfer.reads()),
         len(transfer.written()),
         is_transfer=True,
+        dynamic=isinstance(transfer, (DmaGather, DmaScatter)),
         moving=packets * a_packet / engines,
         latency=dma.latency,
         engines=engines,

@@ -114,6 +114,8 @@ def _told(program: Program, touch: Touch) -> str:
 def _shared_note(program: Program, meeting: Meeting, witness: Witness | None) -> str:
     name, first, second = program.buffers[meeting.buffer].name, meeting.first, meeting.second
     told = "with the same values" if witness else "and no values say whether they agree"
+    if first.dynamic or second.dynamic:
+        told = "if the indices meet"
     return (
         f"{_told(program, first)} and {_told(program, second)} the same bytes of {name}, {told}: "
         "nothing orders them"

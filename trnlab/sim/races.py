@@ -21,6 +21,9 @@ A write that leaves every byte as another had left it is harmless, and only note
 cores compute and store the same statistics. Without values nobody can tell, so then two writes, and
 a write after a read, are noted too.
 
+Where data decides which bytes are touched, such as the rows of a scatter, two accesses may meet or
+not: that is noted as well.
+
 Of several reads of one region by one core only the last one is remembered.
 """
 
@@ -43,6 +46,7 @@ class Touch(NamedTuple):
     thread: int
     place: int
     writes: bool
+    dynamic: bool  # data decides which of the bytes
 
 
 class Meeting(NamedTuple):
@@ -64,7 +68,7 @@ class Witness:
 
     def see(self, tile: Tile, values: np.ndarray, mask: np.ndarray | None) -> None:
         """Before values of the tile's dtype are stored."""
-        if tile.buffer.written is False:
+        if tile.storage.written is False:
             return
         before = memory.array(tile)
         kind = np.dtype(f"u{before.itemsize}")
@@ -106,6 +110,7 @@ class _Steps:
         self.writes = np.array([c.writes for c in program.costs])[kinds]
         self.counts = np.array([c.writes + c.reads for c in program.costs])[kinds]
         self.joins = np.array([c.name == CoreBarrier.name for c in program.costs])[kinds]
+        self.dynamic = np.array([c.dynamic for c in program.costs])[kinds]
         self.threads = threads
 
     def operands(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -234,7 +239,7 @@ def _unordered(
         known = past.before(thread, joins, regions, writes) if past else 0
         mine = [] if joins else [(p < writes, r) for p, r in enumerate(regions) if r in foes]
         for is_write, region in mine:
-            here = Touch(number, thread, place, is_write)
+            here = Touch(number, thread, place, is_write, bool(steps.dynamic[number]))
             for other in foes[region]:
                 earlier = [wrote[other]] if other in wrote else []
                 if is_write:
@@ -249,7 +254,7 @@ def _unordered(
         if past:
             past.after(thread, joins, regions, writes, known)
         for is_write, region in mine:
-            here = Touch(number, thread, place, is_write)
+            here = Touch(number, thread, place, is_write, bool(steps.dynamic[number]))
             if is_write:
                 wrote[region] = here
             else:
@@ -258,6 +263,8 @@ def _unordered(
 
 def _harmless(first: Touch, second: Touch, witness: Witness | None) -> bool:
     """Whether the bytes are the same whoever comes first, or nobody can tell."""
+    if first.dynamic or second.dynamic:
+        return True
     if witness is None:
         return second.writes
     if first.writes and second.writes:

@@ -328,10 +328,20 @@ def copied(function, *arrays):
 
 
 def test_transfers_to_rows_that_data_picks():
-    got = copied(lambda out, b, rows, f: nisa.dma_copy(dst=out[rows, f], src=b[0:4]), B, ROWS)
+    def function(out, b, rows, f):
+        nisa.dma_copy(dst=out[rows, f], src=b[0:4])
+
+    distinct = np.array([[3], [9], [7], [1]], np.int32)
     want = A.copy()
-    want[ROWS[:, 0]] = B[:4]
-    assert same(got, want)
+    want[distinct[:, 0]] = B[:4]
+    assert same(copied(function, B, distinct), want)
+    with pytest.raises(Violations, match="writes different values to the same place"):
+        copied(function, B, ROWS)
+    alike = B.copy()
+    alike[2] = alike[1]
+    want = A.copy()
+    want[ROWS[:, 0]] = alike[:4]
+    assert same(copied(function, alike, ROWS), want)
 
 
 def test_transfers_that_add():
@@ -366,8 +376,25 @@ def test_rows_outside_are_skipped_or_refused():
     want = A.copy()
     want[:4] = [A[3], A[7], np.zeros(64), A[1]]
     assert same(copied(gathered, B, beyond), want)
-    with pytest.raises(OutOfBounds, match="the value 507"):
+    with pytest.raises(OutOfBounds, match="the value 507") as raised:
         copied(lambda out, b, r, f: nisa.dma_copy(dst=out[r, f], src=b[0:4]), B, beyond)
+    assert raised.value.limit == "0 to 127"
+    assert raised.value.given["where"] == "index[2, 0], and 0 more are outside"
+    assert "out0" in raised.value.given["dst"]
+    assert "test_isa.py" in str(raised.value.place)
+
+
+def test_what_is_skipped_stays_unwritten():
+    def gathered(out, b, rows, f):
+        tile = nl.ndarray((nl.par_dim(4), 64), nl.float32)
+        nisa.dma_copy(dst=tile, src=out[rows, f], oob_mode=nisa.oob_mode.skip)
+        nl.store(out[0:4], tile)
+
+    want = A.copy()
+    want[:4] = A[ROWS[:, 0]]
+    assert same(copied(gathered, B, ROWS), want)
+    with pytest.raises(Violations, match="reaches HBM where nobody wrote it"):
+        copied(gathered, B, ROWS + np.array([[0], [0], [500], [0]], np.int32))
 
 
 @pytest.mark.parametrize(

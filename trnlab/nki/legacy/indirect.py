@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from trnlab.errors import BadArguments, NotModelled
-from trnlab.isa.indirect import DmaGather, DmaScatter, written_rows
+from trnlab.errors import BadArguments, NotModelled, OutOfBounds, Race
+from trnlab.isa.indirect import DmaGather, DmaScatter, contested, listed_rows, written_rows
 from trnlab.isa.tile import Tile
 from trnlab.nki.jit import running
 from trnlab.nki.legacy import masking
@@ -100,7 +100,7 @@ class Indirect:
     def gathered(self, dtype: Any = None, mask: Any = None, *, skip: bool = False) -> OldTensor:
         """The rows in a new tile."""
         kind = dtype or self.dtype
-        if masking.settled(mask) is True:
+        if masking.settled(mask) is True and not skip:
             index = on_sbuf(self.index)
             return result(DmaGather, self.shape, kind, self.rows(), index, skip)
         made = make(self.shape, kind)
@@ -110,8 +110,14 @@ class Indirect:
     def gather(self, dst: OldTensor, mask: Any = None, *, skip: bool = False) -> None:
         """The rows in a tile."""
         part, dst = self._masked(dst, mask)
-        if part is not None:
-            emit(DmaGather, dst, part.rows(), on_sbuf(part.index), skip)
+        if part is None:
+            return
+        rows, index = part.rows(), on_sbuf(part.index)
+        if not (skip and running().values):
+            emit(DmaGather, dst, rows, index, skip)
+            return
+        chosen = listed_rows(_numbers(index), dst.shape, rows.shape[0])
+        issue(DmaGather, (dst.checked(), rows, index, skip), chosen)
 
     def scatter(
         self, value: Any, mask: Any = None, *, skip: bool = False, add: bool = False
@@ -121,11 +127,16 @@ class Indirect:
         if part is None:
             return
         rows, index = part.rows(), on_sbuf(part.index)
-        executor, chosen = running().executor, None
+        chosen = None
         if running().values:
-            executor.groups.flush_for(index.storage)
-            numbers = executor.show(index)
-            chosen = written_rows(numbers, value.shape, rows.shape, skip=skip)
+            numbers = _numbers(index)
+            try:
+                chosen = written_rows(numbers, value.shape, rows.shape, skip=skip)
+            except OutOfBounds as error:
+                error.given |= {"dst": rows.describe(), "index": index.describe()}
+                raise
+            if not add and contested(numbers, running().executor.show(value), rows.shape, skip):
+                _report_contest(rows, index)
         issue(DmaScatter, (rows, value, index, skip, add), chosen)
 
     def _masked(self, other: OldTensor, mask: Any) -> tuple["Indirect | None", OldTensor]:
@@ -144,6 +155,22 @@ class Indirect:
         if any(high <= low for low, high in ranges):
             return None, other
         return self.cut(ranges), other.cut(ranges)
+
+
+def _numbers(index: Any) -> np.ndarray:
+    return running().executor.show(index)
+
+
+def _report_contest(rows: OldTensor, index: OldTensor) -> None:
+    """The DMA engines write rows in no order."""
+    running().report(
+        Race,
+        f"{rows.storage.name}: one transfer writes different values to the same place",
+        {"tensor": rows.describe(), "index": index.describe()},
+        "an index for each row, once",
+        "make the indices distinct, or add with nl.atomic_rmw",
+        "nki.isa.dma_copy",
+    )
 
 
 def _written_out(tensor: OldTensor, parts: tuple[Any, ...], index: Any) -> tuple[Any, ...]:
