@@ -14,13 +14,14 @@ _WHERE = {
     "SYSTEMS": "trnlab.machine.catalogue.systems",
     "Deadlock": "trnlab.errors",
     "Trace": "trnlab.trace",
+    "trace_values": "trnlab.studies.departures",
     "last_trace": "trnlab.nki.jit",
     "NotModelled": "trnlab.errors",
     "TrnlabError": "trnlab.errors",
     "Violations": "trnlab.errors",
 }
 __all__ = ["CHIPS", "SYSTEMS", "Deadlock", "NotModelled", "Trace", "TrnlabError", "Violations",
-           "activate", "chip", "last_trace", "run", "run_ranks", "system"]  # fmt: skip
+           "activate", "chip", "last_trace", "run", "run_ranks", "system", "trace_values"]  # fmt: skip
 
 if TYPE_CHECKING:
     from trnlab.errors import Deadlock, NotModelled, TrnlabError, Violations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from trnlab.machine.catalogue.systems import SYSTEMS, system
     from trnlab.nki.jit import last_trace
     from trnlab.nki.names import activate
+    from trnlab.studies.departures import trace_values
     from trnlab.studies.ranks import run_ranks
     from trnlab.studies.run import run
     from trnlab.trace import Trace

@@ -38,6 +38,13 @@ def run(
     as_vendor_sim: Annotated[
         bool, typer.Option("--as-vendor-sim", help="broken rules are warnings")
     ] = False,
+    trace_values: Annotated[
+        int, typer.Option(min=0, help="show the N first lines that depart from an fp64 shadow")
+    ] = 0,
+    bound: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="relative error that counts as departing, for --trace-values"),
+    ] = None,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="stand in for an installed vendor package")
     ] = False,
@@ -51,7 +58,8 @@ def run(
     from trnlab.studies import run as study
 
     how = {"chip": chip or None, "values": not time_only, "timed": not no_time,
-           "strict": not as_vendor_sim, "shadow": shadow, "assume": assume}  # fmt: skip
+           "strict": not as_vendor_sim, "shadow": shadow, "assume": assume,
+           "trace_values": trace_values, "bound": bound}  # fmt: skip
     from trnlab.studies.show import check_trace_path, show
 
     if time_only and no_time:

@@ -74,14 +74,21 @@ class Activate2(Instruction, engines=("scalar",), page="nki.isa.activate2", need
     def operations(self) -> float:
         return self.data.size * (1.0 + sum(op.name != "bypass" for op in (self.op0, self.op1)))
 
-    def value(self, data: np.ndarray, *vectors: np.ndarray, registers: np.ndarray) -> Any:
+    def argument(self, data: np.ndarray, *vectors: np.ndarray) -> np.ndarray:
+        """What the function is taken of."""
+        imm0, imm1, _ = self._given(data, vectors)
+        out = _apply(self.op0, data, imm0, self.reverse0)
+        return _apply(self.op1, out, imm1, self.reverse1)
+
+    def _given(self, data: np.ndarray, vectors: tuple[np.ndarray, ...]) -> list[Any]:
         given = iter(vectors)
-        imm0, imm1, slope = (
+        return [
             next(given) if isinstance(value, Tile) else data.dtype.type(value)
             for value in (self.imm0, self.imm1, self.relu_param)
-        )
-        out = _apply(self.op0, data, imm0, self.reverse0)
-        out = _apply(self.op1, out, imm1, self.reverse1)
+        ]
+
+    def value(self, data: np.ndarray, *vectors: np.ndarray, registers: np.ndarray) -> Any:
+        out, slope = self.argument(data, *vectors), self._given(data, vectors)[2]
         sloped = self.op.name == "prelu"
         out = self.op.value(out, column(slope, data)) if sloped else self.op.value(out)
         if self.reduce_op is None:

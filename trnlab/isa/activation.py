@@ -70,14 +70,18 @@ class Activate(Instruction, engines=("scalar",), page="nki.isa.activation"):
         read_out = READ_OUT / core.engine("scalar").hz if self.reduce_res is not None else 0.0
         return lookup + read_out
 
-    def value(self, data: np.ndarray, *rest: np.ndarray, registers: np.ndarray) -> Any:
+    def argument(self, data: np.ndarray, *rest: np.ndarray) -> np.ndarray:
+        """What the function is taken of."""
         given = iter(rest)
         bias = next(given) if isinstance(self.bias, Tile) else self.bias
         scale = next(given) if isinstance(self.scale, Tile) else self.scale
-        out = self.op.value(_scaled(data, scale, bias))
+        return _scaled(data, scale, bias)
+
+    def value(self, data: np.ndarray, *rest: np.ndarray, registers: np.ndarray) -> Any:
+        out = self.op.value(self.argument(data, *rest))
         if self.reduce_op is None:
             return out
-        total = out.reshape(out.shape[0], -1).sum(axis=1, dtype=np.float32)
+        total = out.reshape(out.shape[0], -1).sum(axis=1, dtype=out.dtype)
         accumulate(registers[: len(total)], total, self.reduce_cmd, self.reduce_op)
         return (out, registers[: len(total)].copy()) if self.reduce_res is not None else out
 
@@ -114,8 +118,12 @@ class ActivationReduce(Instruction, engines=("scalar",), page="nki.isa.activatio
     def overhead(self, core: Core) -> float:
         return self._activate.overhead(core)
 
+    def argument(self, data: np.ndarray, *rest: np.ndarray) -> np.ndarray:
+        """What the function is taken of."""
+        return self._activate.argument(data, *rest)
+
     def value(self, data: np.ndarray, *rest: np.ndarray) -> Any:
-        registers = np.zeros(data.shape[0], np.float32)
+        registers = np.zeros(data.shape[0], data.dtype)
         return self._activate.value(data, *rest, registers=registers)
 
 

@@ -62,6 +62,12 @@ class Activation:
     def __reduce__(self) -> tuple[Callable[[Any], "Activation"], tuple[str]]:
         return activation_of, (self.name,)
 
+    @property
+    def limits(self) -> str:
+        """The range of inputs for which the device is right, as text."""
+        low, high = self.valid or (-math.inf, math.inf)
+        return f"{'±' if self.by_magnitude else ''}[{low:.3g}, {high:.3g}]"
+
     def out_of_range(self, x: np.ndarray) -> int:
         """How many elements the device gets wrong because they are not in ``valid``.
 

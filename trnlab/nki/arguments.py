@@ -94,7 +94,7 @@ class Arguments:
 
     def _contents(self, tile: Tile) -> np.ndarray:
         """A returned tensor's values; an argument that is returned is copied."""
-        values = self.run.executor.show(tile)
+        values = self.run.executor.result(tile)
         if tile.storage.index in self.inputs:
             return values.copy()
         values.flags.writeable = True
@@ -117,6 +117,7 @@ class Arguments:
         written = self.run.program.written() if self.taken else set()
         for given, _, tile in self.taken:
             if tile.storage.index in written:
+                self.run.executor.settle(tile)
                 update(given, self.run.executor.show(tile), tile.storage.name)
 
 

@@ -21,13 +21,17 @@ from trnlab.errors import (
 from trnlab.isa.collective import Collective
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
+from trnlab.isa.ops import Activation
 from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile
 from trnlab.machine.chip import Chip
 from trnlab.sim.collectives import collective_cost
 from trnlab.sim.cost import Cost, cost, with_addresses
+from trnlab.sim.departures import Departures
 from trnlab.sim.execute import ACCUMULATING, Entry, Executor, is_plain_copy, is_plain_load
 from trnlab.sim.findings import found_in
+from trnlab.sim.groups import Rounding
 from trnlab.sim.program import BufferFacts, Program
+from trnlab.sim.shadow import Shadowed
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep
 ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError)
@@ -51,14 +55,29 @@ class Run:
     entries: dict[Any, Entry] = field(default_factory=dict)
     found: dict[Any, ProgramError] = field(default_factory=dict)
     named: dict[str, int] = field(default_factory=dict)  # instructions that the kernel named
+    doubts: dict[Any, list[int]] = field(default_factory=dict)  # by function and place: how many
 
     def __post_init__(self) -> None:
-        self.executor = Executor(self.report, strict_reads=self.api == "nki")
+        self.executor: Executor = Executor(self.report, self.doubt, strict_reads=self.api == "nki")
         self.core = self.chip.core
         self._places = self.program.places
         self._shapes: dict[Any, tuple[int, str, int, int]] = {}  # of tensors that were found legal
         self._head = self.program.heads.extend
         self._operand = self.program.operands.extend
+
+    def round_by(self, narrow: Rounding) -> None:
+        """Rounds results in another way than to nearest."""
+        self.executor.round_by(narrow)
+
+    def shadow(self, kind: Any, bound: float | None = None) -> Departures | None:
+        """Computes everything a second time: in fp64 to compare, in fp32 instead of narrower."""
+        narrow = self.executor.narrow
+        shadowed = self.executor = Shadowed(self.report, self.doubt, strict_reads=self.api == "nki")
+        shadowed.round_by(narrow)
+        compared = kind is np.float64
+        found = Departures(self.here, lambda: self.program.count, bound) if compared else None
+        shadowed.follow(kind, found)
+        return found
 
     def buffer(
         self,
@@ -150,6 +169,12 @@ class Run:
         """Notes something that was approximated, once."""
         self.program.notes.setdefault(text)
 
+    def doubt(self, function: Activation, wrong: int, of: int) -> None:
+        """Counts arguments for which the device does not compute a function right."""
+        counts = self.doubts.setdefault((function, self.here()), [0, 0])
+        counts[0] += wrong
+        counts[1] += of
+
     def enter(self, kind: type[Instruction], operands: tuple[Any, ...], key: Any) -> Entry:
         """Checks and prices an instruction that was not seen before."""
         try:
@@ -183,6 +208,7 @@ class Run:
             is_plain_load(model),
             isinstance(model, ACCUMULATING),
             type(model) is NcMatmul and not broken and not model.double,
+            hasattr(model, "argument") and model.op.valid is not None,  # type: ignore[attr-defined]
         )
 
     def _nonsense(
@@ -295,6 +321,11 @@ class Run:
     def finish(self) -> None:
         """Computes what was put off and checks what only the whole program shows."""
         self.executor.groups.flush()
+        for (function, place), (wrong, of) in self.doubts.items():
+            self.note(
+                f"{function} at {place}: {wrong:,} of {of:,} arguments are outside of "
+                f"{function.limits}, where the device's results are not valid"
+            )
         for key, error in found_in(self.program, self.core, self.api, self.executor.witness):
             self.found.setdefault(key, error)
 

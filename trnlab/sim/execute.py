@@ -16,7 +16,7 @@ from trnlab.isa.mx import NcMatmulMx
 from trnlab.isa.tile import Tile
 from trnlab.sim import memory, sums
 from trnlab.sim.cost import Cost
-from trnlab.sim.groups import Groups
+from trnlab.sim.groups import Groups, Rounding
 from trnlab.sim.holes import spread
 from trnlab.sim.races import Witness
 
@@ -40,6 +40,7 @@ class Entry:
     loads: bool  # a transfer to on-chip memory that changes nothing
     accumulates: bool
     grouped: bool  # a plain matmul, which may be computed together with others
+    limited: bool = False  # a function that the device gets right for some arguments only
 
 
 @dataclass(eq=False)
@@ -52,11 +53,17 @@ class Executor:
     """
 
     report: Callable[..., None]
+    doubt: Callable[..., None]
     strict_reads: bool = True
     registers: dict[tuple[int, str], np.ndarray] = field(default_factory=dict)  # by core, queue
     core: int = 0
     groups: Groups = field(default_factory=Groups)
     witness: Witness | None = None  # where several programs share HBM
+    narrow: Rounding = formats.narrow
+
+    def round_by(self, narrow: Rounding) -> None:
+        """Rounds results in another way than to nearest."""
+        self.narrow = self.groups.narrow = narrow
 
     def compute(self, entry: Entry, operands: tuple[Any, ...], mask: np.ndarray | None) -> None:
         """Computes one instruction and stores what it writes, where ``mask`` says if given."""
@@ -82,6 +89,8 @@ class Executor:
             formats.widen(memory.array(t), t.layout.dtype) if widen else memory.array(t)
             for t, widen in zip(tiles, entry.widen, strict=True)
         ]
+        if entry.limited:
+            self._check_range(entry, arrays)
         out = self._value(entry, operands, arrays)
         results = out if isinstance(out, tuple) else () if out is None else (out,)
         for (position, item), result in zip(entry.picks[: entry.cost.writes], results, strict=True):
@@ -92,6 +101,13 @@ class Executor:
             sums.mark(tile, entry.accumulates)
             if holes:
                 self._carry(entry, tile, holes, mask)
+
+    def _check_range(self, entry: Entry, arrays: list[np.ndarray]) -> None:
+        model: Any = entry.model
+        argument = model.argument(*arrays)
+        wrong = model.op.out_of_range(argument)
+        if wrong:
+            self.doubt(model.op, wrong, argument.size)
 
     def _check_start(self, dst: Tile) -> None:
         """``accumulate=True`` needs something to add to."""
@@ -181,7 +197,7 @@ class Executor:
         if self.groups.waiting:
             self.groups.flush_for(tile.storage, writing=True)
         dtype = tile.layout.dtype
-        stored = values if raw else formats.narrow(values, dtype)
+        stored = values if raw else self.narrow(values, dtype)
         kind = formats.storage(dtype)
         if stored.dtype != kind:
             stored = stored.astype(kind)
@@ -193,6 +209,13 @@ class Executor:
             memory.write_where(tile, stored, mask)
         else:
             memory.write(tile, stored)
+
+    def result(self, tile: Tile) -> np.ndarray:
+        """What a kernel returns of a tile."""
+        return self.show(tile)
+
+    def settle(self, tile: Tile) -> None:
+        """Before the caller sees the bytes of an argument that the kernel has written."""
 
     def show(self, tile: Tile) -> np.ndarray:
         """A tile's contents as stored, for printing."""

@@ -6,7 +6,9 @@ add up in one PSUM tile, with the copies that were made of the sum since. It is 
 anything else touches one of these tensors, or overwrites one that its inputs live in.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import ReferenceType, ref
 
 import numpy as np
@@ -15,6 +17,8 @@ from trnlab import formats
 from trnlab.isa.tile import HBM_SPACES, SBUF, Buffer, Layout, Tile
 from trnlab.sim import memory, sums
 from trnlab.sim.rows import Rows, join_below, join_beside, rows_of
+
+Rounding = Callable[[Any, Any], np.ndarray]  # fp32 values in a format
 
 WAITING = 64  # groups; more only cost memory, they do not get faster
 WAITING_BYTES = 64 * 2**20  # of inputs that are held only for them
@@ -65,6 +69,7 @@ class Groups:
     shown: dict[int, dict[int, Tile | None]] = field(default_factory=dict)
     inputs: dict[int, dict[int, None]] = field(default_factory=dict)
     held: int = 0
+    narrow: Rounding = formats.narrow
 
     def add(self, dst: Tile, stationary: Tile, moving: Tile, accumulate: bool | None) -> None:
         """Takes over a matmul, to be computed when somebody asks."""
@@ -147,7 +152,7 @@ class Groups:
         alive = [g for g in groups if g.stores or any(s.tile() for s in (g.dst, *g.copies))]
         with np.errstate(all="ignore"):
             for cluster in _clusters([(g, join_below(g.pairs)) for g in alive]):
-                _compute_together(cluster)
+                _compute_together(cluster, self.narrow)
 
     def _forget(self, numbers: list[int]) -> None:
         if not self.waiting:
@@ -205,10 +210,10 @@ def _shared_side(a: Ready, b: Ready) -> int | None:
     return sides[0] if len(sides) == 1 else None
 
 
-def _compute_together(cluster: list[Ready]) -> None:
+def _compute_together(cluster: list[Ready], narrow: Rounding) -> None:
     if len(cluster) == 1:
         group, pairs = cluster[0]
-        _finish(group, _product(pairs))
+        _finish(group, _product(pairs), narrow)
         return
     shared = _shared_side(cluster[0], cluster[1])
     common = cluster[0][1][0][shared]  # type: ignore[index]
@@ -218,7 +223,7 @@ def _compute_together(cluster: list[Ready]) -> None:
     start = 0
     for (group, _), part in zip(cluster, parts, strict=True):
         stop = start + part.shape[1]
-        _finish(group, wide[:, start:stop] if shared == 0 else wide[start:stop])
+        _finish(group, wide[:, start:stop] if shared == 0 else wide[start:stop], narrow)
         start = stop
 
 
@@ -231,11 +236,11 @@ def _product(pairs: list[tuple[Rows, Rows]]) -> np.ndarray:
     return total
 
 
-def _finish(group: Group, total: np.ndarray) -> None:
+def _finish(group: Group, total: np.ndarray, narrow: Rounding) -> None:
     """Writes a sum to its tile and to the copies of it whose tensors still exist."""
     if group.base is not None:
         total = total + sums.addend(group.base, group.accumulate).reshape(total.shape)
-    held = formats.narrow(total, group.dst.layout.dtype)
+    held = narrow(total, group.dst.layout.dtype)
     dst = group.dst.tile()
     if dst is not None:
         memory.write(dst, held)
@@ -243,4 +248,4 @@ def _finish(group: Group, total: np.ndarray) -> None:
     values = formats.widen(held, group.dst.layout.dtype)
     for tile in [*(s.tile() for s in group.copies), *group.stores]:
         if tile is not None:
-            memory.write(tile, formats.narrow(values, tile.dtype)[...])  # a view is never adopted
+            memory.write(tile, narrow(values, tile.dtype)[...])  # a view is never adopted

@@ -31,9 +31,9 @@ def adds_to(dst: Tile, accumulate: bool | None) -> bool:
     return bool(memory.flags_of(dst, held).any() if isinstance(held, np.ndarray) else held)
 
 
-def addend(dst: Tile, accumulate: bool | None) -> np.ndarray:
-    """What a matmul adds to, in fp32, with 0 where it overwrites."""
-    values, sums = memory.known(dst), dst.storage.summed
+def addend(dst: Tile, accumulate: bool | None, held: np.ndarray | None = None) -> np.ndarray:
+    """What a matmul adds to, in fp32 or as ``held`` gives it, with 0 where it overwrites."""
+    values, sums = memory.known(dst) if held is None else held, dst.storage.summed
     if accumulate is None and isinstance(sums, np.ndarray):
-        return np.where(memory.flags_of(dst, sums).all(axis=-1), values, np.float32(0))
+        return np.where(memory.flags_of(dst, sums).all(axis=-1), values, values.dtype.type(0))
     return values

@@ -22,16 +22,23 @@ def run(
     time: bool = True,
     strict: bool = True,
     assume: int | None = None,
+    precise: bool | None = None,
+    stochastic: int | None = None,
 ) -> Callable[..., tuple[Any, Any]]:
     """Returns a function that runs a kernel on arrays and gives (outputs, trace).
 
     ``values`` False computes no values (outputs show fresh memory), ``time`` False no trace. Raises
     Violations when rules are broken, unless ``strict`` is False, and NotModelled for a loop without
-    values whose length data decides, unless ``assume`` says a length.
+    values whose length data decides, unless ``assume`` says a length. ``precise`` False keeps low
+    precision as fp32, and ``stochastic`` is the seed of stochastic rounding; left out, both are
+    as ``NKI_PRECISE_FP`` and ``NEURON_RT_STOCHASTIC_ROUNDING_EN`` say.
     """
 
     def call(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        how: dict[str, Any] = {"values": values, "strict": strict, "assume": assume}
+        how: dict[str, Any] = {
+            "values": values, "strict": strict, "assume": assume, "precise": precise,
+            "stochastic": stochastic,
+        }  # fmt: skip
         result = run_once(kernel, args, kwargs, chip, time=time, **how)
         return result.outputs, result.trace
 

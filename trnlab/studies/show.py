@@ -11,6 +11,7 @@ from trnlab.report.perfetto import WRITERS, save
 from trnlab.report.summary import summarise
 from trnlab.report.terminal import console
 from trnlab.report.text import render
+from trnlab.studies.departures import describe, record
 from trnlab.studies.legality import legality
 
 FOLDER = "trnlab-traces"
@@ -84,6 +85,8 @@ def _record(result: Result, paths: dict[int, str]) -> dict[str, Any]:
         {"chip": chip, "legal": legal, "reason": reason} for chip, legal, reason in legality(result)
     ]
     told["violations"] = [str(v) for v in result.violations]
+    if result.departures is not None:
+        told["departures"] = [record(d) for d in result.departures]
     told["trace"] = paths.get(id(result))
     return told
 
@@ -94,5 +97,12 @@ def _print(screen: Any, result: Result, path: str | None) -> None:
     if result.trace is None:
         count = f"{result.instructions:,} instructions"
         screen.print(f"{result.kernel} on {result.chip.name}: {count}, not timed")
+        _print_departures(screen, result)
         return
     screen.print(render(summarise(result.trace, result.chip), legality(result), path))
+    _print_departures(screen, result)
+
+
+def _print_departures(screen: Any, result: Result) -> None:
+    if result.departures is not None:
+        screen.print(describe(result.departures), markup=False, highlight=False, soft_wrap=True)

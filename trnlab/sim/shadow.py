@@ -1,0 +1,231 @@
+"""A second run beside the first, at higher precision: what values would be without rounding.
+
+Every tensor has an ideal copy of its numbers, in fp64 to see what rounding costs, or in fp32 where
+a run is to keep low precision as fp32. Instructions are pure functions of arrays, so the same
+instruction is evaluated twice: on what memory holds, and on the ideals. Integers and bool are
+rounded in both, since that is what they are for.
+
+The ideals start as what memory holds and are compared with it at every read: bytes that changed
+without an instruction, or that were read or written as another dtype, start anew.
+"""
+
+from dataclasses import replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from trnlab import formats
+from trnlab.isa.tile import Buffer, Tile, whole
+from trnlab.sim import memory, sums
+from trnlab.sim.departures import Departures, Seen
+from trnlab.sim.execute import Entry, Executor
+
+KEPT_IN_FP32 = ("bfloat16", "float16", "tfloat32")  # and every float of 8 bits
+
+
+class Ideal:
+    """One tensor's ideal numbers, and the bytes that memory held when they were last right."""
+
+    def __init__(self, storage: Buffer, kind: Any) -> None:
+        held = memory.array(whole(storage))
+        self.seen = np.ascontiguousarray(_bits(held).copy())
+        self.values = np.ascontiguousarray(_widened(held, storage.dtype, kind))
+
+
+class Ideals:
+    """The ideal numbers of all tensors, in fp64 or fp32."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+        self.known: WeakKeyDictionary[Buffer, Ideal] = WeakKeyDictionary()
+
+    def read(self, tile: Tile) -> np.ndarray:
+        """The ideal numbers of a tile, as a new array."""
+        held = memory.array(tile)
+        if not _tracked(tile):
+            return _widened(held, tile.dtype, self.kind)
+        ideal = self._of(tile.storage)
+        values, seen = _part(ideal.values, tile), _part(ideal.seen, tile)
+        changed = _bits(held) != seen
+        if not changed.any():
+            return values.copy()
+        return np.where(changed, _widened(held, tile.dtype, self.kind), values)
+
+    def write(self, tile: Tile, values: np.ndarray, mask: np.ndarray | None = None) -> None:
+        """Sets the ideal numbers of a tile whose bytes have just been written."""
+        if not _tracked(tile):
+            return
+        ideal = self._of(tile.storage)
+        where = True if mask is None else np.broadcast_to(mask, tile.shape)
+        np.copyto(_part(ideal.values, tile), values.reshape(tile.shape), where=where)
+        np.copyto(_part(ideal.seen, tile), _bits(memory.array(tile)), where=where)
+
+    def _of(self, storage: Buffer) -> Ideal:
+        found = self.known.get(storage)
+        if found is None:
+            found = self.known[storage] = Ideal(storage, self.kind)
+        return found
+
+
+class Shadowed(Executor):
+    """Computes every instruction as usual, and on the ideals as well."""
+
+    ideals: Ideals
+    departures: Departures | None = None
+
+    def follow(self, kind: Any, departures: Departures | None = None) -> None:
+        """Starts the second run, in fp64 or fp32."""
+        self.ideals, self.departures = Ideals(kind), departures
+        self.unfollowed: dict[str, None] = {}
+
+    def compute(self, entry: Entry, operands: tuple[Any, ...], mask: np.ndarray | None) -> None:
+        """Computes one instruction twice; sums are not put off."""
+        reads = [_pick(operands, pick) for pick in entry.reads]
+        ideals = [self.ideals.read(tile) for tile in reads]
+        seen = None
+        if self.departures is not None:
+            arrays = [memory.array(tile).copy() for tile in reads]
+            seen = Seen(entry, operands, reads, arrays, ideals, mask)
+        writes = [_pick(operands, pick) for pick in entry.picks[: entry.cost.writes]]
+        before = [self._addend(entry, tile) for tile in writes]
+        registers = self._registers(entry)
+        super().compute(_alone(entry), operands, mask)
+        results = self._results(entry, operands, reads, ideals, registers)
+        for tile, result, addend in zip(writes, results, before, strict=True):
+            if result is None:
+                values = _widened(memory.array(tile), tile.dtype, self.ideals.kind)
+            else:
+                values = result if addend is None else result + addend.reshape(result.shape)
+                values = self._stored(values, tile)
+            self.ideals.write(tile, values, mask)
+            if seen is not None and self.departures is not None:
+                self.departures.look(seen, tile, self.ideals.read(tile))
+
+    def _results(
+        self,
+        entry: Entry,
+        operands: tuple[Any, ...],
+        reads: list[Tile],
+        ideals: list[np.ndarray],
+        registers: np.ndarray | None,
+    ) -> list[Any]:
+        """What the instruction makes of the ideals; None for each where that is not followed."""
+        count = entry.cost.writes
+        fill = getattr(entry.model, "fill", None)
+        if fill is not None and not reads:
+            return [np.asarray(fill, self.ideals.kind)]
+        given = [
+            _as_operand(tile, ideal, widen)
+            for tile, ideal, widen in zip(reads, ideals, entry.widen, strict=True)
+        ]
+        try:
+            if registers is None:
+                out = entry.model.value(*given)
+            else:
+                first = next(v for v in operands if isinstance(v, Tile))
+                out = entry.model.value(*given, registers=registers[first.start_partition :])
+        except (TypeError, ValueError, IndexError):  # takes fp32 or bit patterns only
+            self.unfollowed.setdefault(entry.model.name)
+            return [None] * count
+        return list(out) if isinstance(out, tuple) else [out] if count else []
+
+    def _registers(self, entry: Entry) -> np.ndarray | None:
+        """The reduction registers of the second run; random numbers are those of the first."""
+        name = entry.model.accumulator
+        if not name:
+            return None
+        actual = self.registers.get((self.core, name))
+        if actual is not None and actual.dtype.kind == "u":
+            return actual.copy()
+        key = (self.core, f"ideal {name}")
+        if key not in self.registers:
+            start = np.zeros(128) if actual is None else actual
+            self.registers[key] = start.astype(self.ideals.kind)
+        return self.registers[key]
+
+    def _addend(self, entry: Entry, tile: Tile) -> np.ndarray | None:
+        """What a matmul adds its ideal result to."""
+        if not entry.accumulates:
+            return None
+        accumulate = entry.model.accumulate  # type: ignore[attr-defined]
+        if not sums.adds_to(tile, accumulate):
+            return None
+        values = np.where(memory.written_mask(tile), self.ideals.read(tile), 0)
+        return sums.addend(tile, accumulate, values)
+
+    def _stored(self, values: np.ndarray, tile: Tile) -> np.ndarray:
+        """Results as the ideal keeps them: only integers and bool are rounded."""
+        entry = formats.facts(tile.dtype)
+        values = np.asarray(values)
+        if entry.kind == "bool":
+            values = values != 0
+        elif entry.is_integer and values.dtype.kind == "f":
+            limits = np.iinfo(entry.storage)
+            values = np.clip(np.rint(np.nan_to_num(values)), limits.min, limits.max)
+        elif entry.name == "float32" and self.ideals.kind is np.float32:
+            values = formats.narrow(values, tile.dtype)
+        values = values.astype(self.ideals.kind, copy=False)
+        return np.broadcast_to(values, tile.shape) if values.size != tile.size else values
+
+    def settle(self, tile: Tile) -> None:
+        """Where low precision is kept as fp32, rounds it once into what the caller sees."""
+        if self.departures is None and _tracked(tile):
+            ideal = self.ideals.read(tile)
+            written = memory.written_mask(tile)
+            memory.write_where(tile, formats.narrow(ideal, tile.dtype), written)
+            self.ideals.write(tile, ideal)
+
+    def result(self, tile: Tile) -> np.ndarray:
+        """What a kernel returns: fp32 where low precision was kept as fp32."""
+        if self.departures is None and kept_in_fp32(tile.dtype):
+            return self.ideals.read(tile)
+        return super().result(tile)
+
+
+def kept_in_fp32(dtype: Any) -> bool:
+    """Whether a format is kept as fp32 by runs without rounding."""
+    entry = formats.facts(dtype)
+    return entry.is_float and (entry.name in KEPT_IN_FP32 or entry.bits == 8)
+
+
+def _tracked(tile: Tile) -> bool:
+    """Whether a tile is read as what its tensor holds, one number an element."""
+    return tile.dtype == tile.storage.dtype and formats.facts(tile.dtype).element is None
+
+
+def _widened(array: np.ndarray, dtype: Any, kind: Any) -> np.ndarray:
+    whole_numbers = array.dtype.kind in "iub" and formats.facts(dtype).element is None
+    with np.errstate(all="ignore"):
+        return (array if whole_numbers else formats.widen(array, dtype)).astype(kind)
+
+
+def _as_operand(tile: Tile, ideal: np.ndarray, widen: bool) -> np.ndarray:
+    """What an instruction takes: numbers, or integers where it keeps bits."""
+    entry = formats.facts(tile.dtype)
+    if entry.element is not None and not widen:
+        return memory.array(tile)
+    if widen or entry.is_float:
+        return ideal
+    return ideal.astype(entry.storage)
+
+
+def _part(flat: np.ndarray, tile: Tile) -> np.ndarray:
+    """A tile's elements among those of its tensor."""
+    size = flat.itemsize
+    strides = tuple(s * size for s in tile.layout.strides)
+    return np.ndarray(tile.shape, flat.dtype, flat, tile.offset * size, strides)
+
+
+def _bits(array: np.ndarray) -> np.ndarray:
+    return array.view(np.dtype(f"u{array.itemsize}"))
+
+
+def _pick(operands: tuple[Any, ...], pick: tuple[int, int]) -> Tile:
+    position, item = pick
+    return operands[position] if item < 0 else operands[position][item]
+
+
+def _alone(entry: Entry) -> Entry:
+    """The instruction, computed at once and not together with its neighbours."""
+    return replace(entry, grouped=False) if entry.grouped else entry
