@@ -41,6 +41,20 @@ def on_newer_chips(a):
     nisa.dma_copy(out, chosen)
     return out
 """
+LOW = """
+
+@nki.jit
+def low(a):
+    tile = nl.copy(nl.load(a), nl.bfloat16)
+    apart = nl.ndarray(a.shape, nl.float32)
+    nisa.tensor_scalar(apart, tile, nl.subtract, 1000.0)
+    out = nl.ndarray(a.shape, nl.float32, buffer=nl.shared_hbm)
+    nl.store(out, apart)
+    return out
+
+
+low(np.linspace(999, 1001, 128 * 64, dtype=np.float32).reshape(128, 64))
+"""
 SCRIPT = (
     KERNELS
     + """
@@ -252,6 +266,27 @@ def test_one_system_with_sources(trn):
 
 
 # --- chips
+
+
+def test_values_beside_a_shadow(trn, tmp_path):
+    Path("low.py").write_text(KERNELS + LOW)
+    said = trn("run", "low.py", "--trace-values", "2")
+    assert said.code == 0
+    assert "values: results depart from their fp64 shadow on 1 line, first to last" in said.out
+    assert "tensor_scalar, instruction 3, at" in said.out
+    assert "inputs nearly cancel" in said.out
+    assert "values: " not in trn("run", "low.py").out
+    loose = trn("run", "low.py", "--trace-values", "2", "--bound", "1e9")
+    assert "no result departs from its fp64 shadow" in loose.out
+    told = report(trn("run", "low.py", "--trace-values", "2", "--json"))
+    assert [d["instruction"] for d in told["departures"]] == ["tensor_scalar"]
+    assert told["departures"][0]["beyond"] is True
+    assert "departures" not in report(trn("run", "low.py", "--json"))
+    untimed = trn("run", "low.py", "--trace-values", "1", "--no-time")
+    assert "inputs nearly cancel" in untimed.out
+    refused = trn("run", "low.py", "--trace-values", "1", "--time-only")
+    assert refused.code == 1
+    assert "needs values" in refused.err
 
 
 def test_the_flag_wins_over_the_environment_and_that_over_the_default(trn, monkeypatch):

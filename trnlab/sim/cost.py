@@ -66,7 +66,7 @@ def with_addresses(price: Cost, core: Core, addresses: int) -> Cost:
     """The price when ``addresses`` operands begin where a register or a tile in SBUF says."""
     least = core.timing.dynamic / core.engine(price.queue).hz
     busy = price.busy if price.is_transfer else max(price.busy, least)
-    return replace(price, reads=price.reads + addresses, busy=busy)
+    return replace(price, reads=price.reads + addresses, busy=busy, dynamic=True)
 
 
 def _transfer(transfer: Transfer, core: Core) -> Cost:

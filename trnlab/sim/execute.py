@@ -60,6 +60,7 @@ class Executor:
     groups: Groups = field(default_factory=Groups)
     witness: Witness | None = None  # where several programs share HBM
     narrow: Rounding = formats.narrow
+    unfollowed: dict[str, None] = field(default_factory=dict)  # instructions: `sim.shadow`
 
     def round_by(self, narrow: Rounding) -> None:
         """Rounds results in another way than to nearest."""

@@ -77,7 +77,6 @@ class Shadowed(Executor):
     def follow(self, kind: Any, departures: Departures | None = None) -> None:
         """Starts the second run, in fp64 or fp32."""
         self.ideals, self.departures = Ideals(kind), departures
-        self.unfollowed: dict[str, None] = {}
 
     def compute(self, entry: Entry, operands: tuple[Any, ...], mask: np.ndarray | None) -> None:
         """Computes one instruction twice; sums are not put off."""

@@ -8,6 +8,8 @@ those of whoever wrote last. Two things are errors:
   the same time, and "physical tiles that must be alive simultaneously ... should be assigned unique
   addresses" (NKI direct allocation guide, 2.26).
 
+Where data decides which bytes are touched, nothing is said.
+
 Tensors may take turns at an address: one is alive from the write of what is read to that read. The
 order of the program is what counts; the device keeps it by address (`sim.races`).
 """
@@ -63,7 +65,8 @@ def _accesses(program: Program) -> Iterator[tuple[int, bool, int, list[Access]]]
     for kind, place in zip(heads[::3], heads[1::3], strict=True):
         cost = program.costs[kind]
         count = cost.writes + cost.reads
-        yield place, cost.adds, cost.writes, triples[at : at + count]
+        if not cost.dynamic:
+            yield place, cost.adds, cost.writes, triples[at : at + count]
         at += count
 
 
