@@ -197,3 +197,36 @@ def test_instances_of_a_grid_that_write_one_place():
 def test_an_instance_that_reads_what_another_wrote():
     with pytest.raises(Violations, match="a write of instance 0 and a read of instance 1"):
         grid(128, read=True)(A)
+
+
+def scattered(kernel_rows):
+    @entry.jit
+    def kernel(a, rows):
+        out = nl.ndarray((128, 16), a.dtype, buffer=nl.shared_hbm)
+        nl.store(out, nl.load(a[128:256, :]))
+        index, data = nl.load(rows), nl.load(a[0:64, :])
+        nisa.dma_copy(out.ap([[16, 64], [1, 16]], vector_offset=index), data)
+        return out
+
+    return trnlab.run(kernel)(A, kernel_rows)[0]
+
+
+def test_one_transfer_that_writes_a_row_twice():
+    rows = np.arange(64, dtype=np.int32)[:, None]
+    assert same(scattered(rows + 7)[7:71], A[:64])
+    with pytest.raises(Violations, match="one transfer writes different values to the same place"):
+        scattered(rows // 2)
+
+
+def test_rows_that_data_picks_may_meet():
+    @entry.jit
+    def kernel(a, rows):
+        me = nl.program_id(0)
+        out = nl.ndarray((128, 16), a.dtype, buffer=nl.shared_hbm, name="out")
+        index, data = nl.load(rows[me * 64 : me * 64 + 64, :]), nl.load(a[0:64, :])
+        nisa.dma_copy(out.ap([[16, 64], [1, 16]], vector_offset=index), data)
+        return out
+
+    rows = np.arange(128, dtype=np.int32)[:, None]
+    assert same(trnlab.run(kernel[2])(A, rows)[0], np.vstack([A[:64], A[:64]]))
+    assert any("if the indices meet" in note for note in jit.results()[-1].notes)

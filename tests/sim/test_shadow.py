@@ -341,3 +341,34 @@ def test_a_chip_of_round_numbers_runs_it_too():
     out, found = trnlab.trace_values(entry.jit(lambda a: store(nl.add(load(a), 1.0))), toy())(WHOLE)
     assert same(out, WHOLE + 1)
     assert found == ()
+
+
+def test_rows_that_data_picks_in_the_current_api():
+    @entry.jit
+    def kernel(a, rows):
+        low = nl.copy(load(a), nl.bfloat16)
+        spread = nl.ndarray((128, 64), nl.bfloat16, buffer=nl.hbm)
+        picked = nl.ndarray((128, 64), nl.bfloat16)
+        index = load(rows)
+        pattern = [[64, 128], [1, 64]]
+        nisa.dma_copy(spread.ap(pattern, vector_offset=index), low)
+        nisa.dma_copy(picked, spread.ap(pattern, vector_offset=index))
+        return store(nl.subtract(picked, 1000.0, dtype=nl.float32))
+
+    rows = np.random.default_rng(2).permutation(128).astype(np.int32)[:, None]
+    out, found = trnlab.trace_values(kernel)(NORMAL + 1000, rows)
+    assert same(out, (NORMAL + 1000).astype(nl.bfloat16).astype(np.float32) - 1000)
+    assert [d.instruction for d in found] == ["tensor_scalar"]
+    kept = value(kernel, NORMAL + 1000, rows, precise=False)
+    assert same(kept, NORMAL + np.float32(1000) - np.float32(1000))
+
+
+def test_bits_of_integers_survive_without_rounding():
+    def kernel(a):
+        out = nl.ndarray(a.shape, a.dtype)
+        nisa.tensor_scalar(out, load(a), nl.bitwise_xor, 0x12345677)
+        return store(out)
+
+    a = np.random.default_rng(3).integers(-(2**31), 2**31 - 1, (128, 8)).astype(np.int32)
+    assert same(value(entry.jit(kernel), a, precise=False), a ^ 0x12345677)
+    assert departures(kernel, a) == ()

@@ -108,15 +108,24 @@ def listed_rows(index: np.ndarray, shape: tuple[int, ...], rows: int) -> np.ndar
     return (listed >= 0) & (listed < rows)
 
 
-def contested(index: np.ndarray, values: np.ndarray, target: tuple[int, ...], skip: bool) -> bool:
-    """Whether a scatter lists a place twice, with different values: who comes last wins."""
-    places, inside = address(index, values.shape, target, skip)
-    taken = [np.broadcast_to(p, values.shape)[inside] for p in places]
-    flat = np.ravel_multi_index(taken, target)
-    kept = values[inside].view(np.dtype(f"u{values.itemsize}"))
-    order = np.argsort(flat, kind="stable")
-    same = flat[order][1:] == flat[order][:-1]
-    return bool((same & (kept[order][1:] != kept[order][:-1])).any())
+def contested(places: np.ndarray, values: np.ndarray) -> bool:
+    """Whether a place is listed twice with different values, a number or a row of them each."""
+    order = np.argsort(places, kind="stable")
+    again = np.flatnonzero(places[order][1:] == places[order][:-1])
+    kept = np.ascontiguousarray(values)
+    bits = kept.view(np.dtype(f"u{kept.itemsize}")).reshape(len(places), -1)
+    return bool((bits[order[again]] != bits[order[again + 1]]).any())
+
+
+def contest(name: str, tensor: str) -> tuple[str, dict[str, str], str, str, str]:
+    """What to say of it: what, given, limit, fix, see."""
+    return (
+        f"{name}: one transfer writes different values to the same place",
+        {"tensor": tensor},
+        "each index once: the DMA engines write rows in no order",
+        "make the indices distinct, or add up what belongs to one row",
+        "nki.isa.dma_copy",
+    )
 
 
 def written_rows(

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from trnlab import formats
-from trnlab.errors import BadArguments, IllegalInstruction, OutOfBounds, ProgramError
+from trnlab.errors import BadArguments, IllegalInstruction, OutOfBounds, ProgramError, Race
 from trnlab.isa.dma import DgeMode, DmaCompute, DmaCopy, OobMode, Transfer
+from trnlab.isa.indirect import contest, contested
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.tile import SBUF, Buffer, Layout, Tile, layout, row_major, whole
 from trnlab.nki.issue import key_of
 from trnlab.nki.jit import running
 from trnlab.nki.registers import VirtualRegister
 from trnlab.nki.tensor import NkiTensor
-from trnlab.sim import memory
 from trnlab.sim.core import Run
 from trnlab.sim.execute import Entry
 
@@ -166,10 +166,7 @@ class _Issue:
         operand = _Operand(made, priced, inside=None if inside.all() else inside)
         self.run.executor.groups.flush_for(tensor.storage, writing=written)
         if not written or self.kind.updates:
-            values, flags = memory.gather(rows, where)
-            memory.write(made, np.array(values))
-            if flags is not True:
-                memory.forget(made, ~np.asarray(flags))
+            self.run.executor.fetch(made, rows, where)
         if written:
             operand.after = lambda: self._put(made, rows, where, inside)
         return operand
@@ -177,14 +174,16 @@ class _Issue:
     def _put(
         self, made: Tile, rows: Tile, where: tuple[np.ndarray, ...], inside: np.ndarray
     ) -> None:
-        values = self.run.executor.show(made)
+        chosen: Any = ...
         if inside.ndim == 1:
-            where, values = (where[0][inside],), values[inside]
-            self._check_unique(rows, where[0])
-        memory.scatter(rows, where, values)
+            where, chosen = (where[0][inside],), inside
+            self._check_unique(rows, where[0], self.run.executor.show(made)[inside])
+        self.run.executor.put(rows, where, made, chosen)
 
-    def _check_unique(self, rows: Tile, listed: np.ndarray) -> None:
-        """Sums that meet in one row are lost on the device."""
+    def _check_unique(self, rows: Tile, listed: np.ndarray, values: np.ndarray) -> None:
+        """Sums that meet in one row are lost on the device, and rows are written in no order."""
+        if self.kind is not DmaCompute and contested(listed, values):
+            self.run.report(Race, *contest(rows.storage.name, rows.describe()))
         if self.kind is DmaCompute and len(np.unique(listed)) < len(listed):
             self.run.report(
                 IllegalInstruction,

@@ -211,6 +211,17 @@ class Executor:
         else:
             memory.write(tile, stored)
 
+    def fetch(self, made: Tile, rows: Tile, where: tuple[np.ndarray, ...]) -> None:
+        """Gives a new tensor the elements of a tile at these indices."""
+        values, flags = memory.gather(rows, where)
+        memory.write(made, np.array(values))
+        if flags is not True:
+            memory.forget(made, ~np.asarray(flags))
+
+    def put(self, rows: Tile, where: tuple[np.ndarray, ...], made: Tile, chosen: Any = ...) -> None:
+        """Stores a tensor, or the chosen part of it, at these indices of a tile."""
+        memory.scatter(rows, where, self.show(made)[chosen])
+
     def result(self, tile: Tile) -> np.ndarray:
         """What a kernel returns of a tile."""
         return self.show(tile)

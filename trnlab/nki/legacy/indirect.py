@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 
 from trnlab.errors import BadArguments, NotModelled, OutOfBounds, Race
-from trnlab.isa.indirect import DmaGather, DmaScatter, contested, listed_rows, written_rows
+from trnlab.isa.indirect import (
+    DmaGather,
+    DmaScatter,
+    address,
+    contest,
+    contested,
+    listed_rows,
+    written_rows,
+)
 from trnlab.isa.tile import Tile
 from trnlab.nki.jit import running
 from trnlab.nki.legacy import masking
@@ -135,9 +143,19 @@ class Indirect:
             except OutOfBounds as error:
                 error.given |= {"dst": rows.describe(), "index": index.describe()}
                 raise
-            if not add and contested(numbers, running().executor.show(value), rows.shape, skip):
-                _report_contest(rows, index)
+            if not add:
+                self._check_contest(numbers, running().executor.show(value), rows, skip)
         issue(DmaScatter, (rows, value, index, skip, add), chosen)
+
+    @staticmethod
+    def _check_contest(
+        numbers: np.ndarray, values: np.ndarray, rows: OldTensor, skip: bool
+    ) -> None:
+        """Reports places that one transfer writes twice, with different values."""
+        places, inside = address(numbers, values.shape, rows.shape, skip)
+        taken = tuple(np.broadcast_to(p, values.shape)[inside] for p in places)
+        if contested(np.ravel_multi_index(taken, rows.shape), values[inside]):
+            running().report(Race, *contest(rows.storage.name, rows.describe()))
 
     def _masked(self, other: OldTensor, mask: Any) -> tuple["Indirect | None", OldTensor]:
         """This and a tile of the same shape, cut to a mask; None when nothing is left."""
@@ -159,18 +177,6 @@ class Indirect:
 
 def _numbers(index: Any) -> np.ndarray:
     return running().executor.show(index)
-
-
-def _report_contest(rows: OldTensor, index: OldTensor) -> None:
-    """The DMA engines write rows in no order."""
-    running().report(
-        Race,
-        f"{rows.storage.name}: one transfer writes different values to the same place",
-        {"tensor": rows.describe(), "index": index.describe()},
-        "an index for each row, once",
-        "make the indices distinct, or add with nl.atomic_rmw",
-        "nki.isa.dma_copy",
-    )
 
 
 def _written_out(tensor: OldTensor, parts: tuple[Any, ...], index: Any) -> tuple[Any, ...]:
