@@ -1,5 +1,7 @@
 """Accesses of two cores, or of instances of a grid, that nothing orders."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -230,3 +232,27 @@ def test_rows_that_data_picks_may_meet():
     rows = np.arange(128, dtype=np.int32)[:, None]
     assert same(trnlab.run(kernel[2])(A, rows)[0], np.vstack([A[:64], A[:64]]))
     assert any("if the indices meet" in note for note in jit.results()[-1].notes)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_an_order_that_the_kernel_asks_for(ordered):
+    @entry.jit
+    def kernel(a):
+        me = nl.program_id(0)
+        state = nl.ndarray((128, 16), a.dtype, buffer=nl.shared_hbm, name="state")
+        other = nl.ndarray((128, 16), a.dtype, buffer=nl.shared_hbm, name="other")
+        rows = nl.load(a[0:128, :])
+        with nl.no_reorder() if ordered else nullcontext():
+            if me == 0:
+                nl.store(state, rows)
+            nisa.core_barrier(other, (0, 1))
+            if me == 1:
+                nl.store(state, nl.add(rows, 1.0))
+        return state
+
+    run = trnlab.run(kernel[2])
+    if ordered:
+        assert same(run(A)[0], A[:128] + 1)
+    else:
+        with pytest.raises(Violations, match="state: a write of core 0 and a write of core 1"):
+            run(A)

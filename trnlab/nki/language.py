@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -244,12 +245,14 @@ def dynamic_range(start: Any, stop: Any = None, step: int = 1) -> Iterator[Virtu
 
 @contextmanager
 def no_reorder() -> Iterator[None]:
-    """Inside, every instruction starts only when the one before it has ended."""
-    program = running().program
+    """Inside, every instruction starts only when the one before it on its core has ended."""
+    run = running()
+    program, core = run.program, run.core_index
     first = program.count
     yield
-    for number in range(first + 1, program.count):
-        program.edges.setdefault(number, []).append(number - 1)
+    mine = [n for n in range(first, program.count) if program.heads[3 * n + 2] == core]
+    for before, number in pairwise(mine):
+        program.edges.setdefault(number, []).append(before)
 
 
 def device_print(print_prefix: str, tensor: Any) -> None:

@@ -1,7 +1,7 @@
 """Computing values: operands are widened, `value` is taken, results are rounded."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from trnlab import formats
 from trnlab.errors import UninitialisedRead
 from trnlab.isa.dma import DmaCopy, Transfer
+from trnlab.isa.indirect import DmaScatter
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.move import TensorCopy
@@ -101,7 +102,7 @@ class Executor:
             self.store(tile, result, raw=entry.model.keeps_bits, mask=mask)
             sums.mark(tile, entry.accumulates)
             if holes:
-                self._carry(entry, tile, holes, mask)
+                self._carry(entry, operands, tile, holes, mask)
 
     def _check_range(self, entry: Entry, arrays: list[np.ndarray]) -> None:
         model: Any = entry.model
@@ -164,11 +165,15 @@ class Executor:
     def _carry(
         self,
         entry: Entry,
+        operands: tuple[Any, ...],
         tile: Tile,
         holes: list[tuple[Tile, np.ndarray]],
         mask: np.ndarray | None,
     ) -> None:
-        missing = spread(entry.model, tile.shape, [m for _, m in holes])
+        if isinstance(entry.model, DmaScatter):
+            missing = self._scattered(entry.model, operands, holes)
+        else:
+            missing = spread(entry.model, tile.shape, [m for _, m in holes])
         if mask is not None:
             missing = missing & mask
         if not missing.any():
@@ -177,6 +182,15 @@ class Executor:
             self._tell(holes[0][0], "reaches HBM where nobody wrote it")
         else:
             memory.forget(tile, missing)
+
+    def _scattered(
+        self, model: DmaScatter, operands: tuple[Any, ...], holes: list[tuple[Tile, np.ndarray]]
+    ) -> np.ndarray:
+        """Where a scatter puts unwritten bytes; rows that it skips stay behind."""
+        missing = [where for tile, where in holes if tile is operands[1]]
+        if not missing:  # the indices themselves
+            return np.ones(model.dst.shape, bool)
+        return replace(model, add=False).value(missing[0], memory.array(operands[2]))
 
     def check_output(self, tile: Tile) -> None:
         """What a kernel returns has been written; in the older API a part of it suffices."""

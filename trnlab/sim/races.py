@@ -12,7 +12,8 @@ What orders two accesses, and what does not:
   is `core_barrier`, for the tensor it names and no other ("the shared data that all cores need to
   synchronize on"; "other engines will not be blocked"), and `sendrecv`, for what follows from the
   bytes received. Anything else is ordered only through these: by a chain of dependencies from the
-  one access to a barrier or exchange, and from there to the other.
+  one access to a barrier or exchange, and from there to the other. What `with_schedule`,
+  `depends_on` and `no_reorder` ask for are dependencies too.
 - *Instances of a grid* in the older API are nested loops that run "serially on a single
   NeuronCore", which "is subject to changes in future releases" (programming model, 2.26): nothing
   that a kernel can say orders them, so none may need what another one writes.
@@ -197,10 +198,14 @@ class _Past:
         self.shared = [program.buffers[key[0]].space == "hbm" for key in keys]
         self.wrote = [[0] * len(keys), [0] * len(keys)]  # HBM by core; on chip in the first list
         self.read = [[0] * len(keys), [0] * len(keys)]
+        self.edges = program.edges
+        self.waited_for = {number: 0 for many in program.edges.values() for number in many}
 
-    def before(self, core: int, joins: bool, regions: list[int], writes: int) -> int:
+    def before(self, number: int, core: int, joins: bool, regions: list[int], writes: int) -> int:
         """What an instruction waits for."""
         past = 0
+        for other in self.edges.get(number, ()):
+            past |= self.waited_for[other]
         for position, region in enumerate(regions):
             for side in self._sides(region, core, joins):
                 wrote, read = self.wrote[side], self.read[side]
@@ -210,8 +215,12 @@ class _Past:
                         past |= read[other]
         return past
 
-    def after(self, core: int, joins: bool, regions: list[int], writes: int, past: int) -> None:
+    def after(
+        self, number: int, core: int, joins: bool, regions: list[int], writes: int, past: int
+    ) -> None:
         """Whoever comes to these regions next waits for it."""
+        if number in self.waited_for:
+            self.waited_for[number] = past
         for position, region in enumerate(regions):
             for side in self._sides(region, core, joins):
                 if position < writes:
@@ -236,7 +245,7 @@ def _unordered(
     read: dict[int, list[Touch]] = {}  # the last one, and the last one of another thread
     bits: dict[int, int] = {}
     for number, thread, place, joins, regions, writes in steps.walk():
-        known = past.before(thread, joins, regions, writes) if past else 0
+        known = past.before(number, thread, joins, regions, writes) if past else 0
         mine = [] if joins else [(p < writes, r) for p, r in enumerate(regions) if r in foes]
         for is_write, region in mine:
             here = Touch(number, thread, place, is_write, bool(steps.dynamic[number]))
@@ -252,7 +261,7 @@ def _unordered(
             bits[number] = 1 << len(bits)
             known |= bits[number]
         if past:
-            past.after(thread, joins, regions, writes, known)
+            past.after(number, thread, joins, regions, writes, known)
         for is_write, region in mine:
             here = Touch(number, thread, place, is_write, bool(steps.dynamic[number]))
             if is_write:

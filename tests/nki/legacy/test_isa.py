@@ -393,8 +393,18 @@ def test_what_is_skipped_stays_unwritten():
     want = A.copy()
     want[:4] = A[ROWS[:, 0]]
     assert same(copied(gathered, B, ROWS), want)
+    beyond = ROWS + np.array([[0], [0], [500], [0]], np.int32)
     with pytest.raises(Violations, match="reaches HBM where nobody wrote it"):
-        copied(gathered, B, ROWS + np.array([[0], [0], [500], [0]], np.int32))
+        copied(gathered, B, beyond)
+
+    def back(out, b, rows, f):
+        tile = nl.ndarray((nl.par_dim(4), 64), nl.float32)
+        nisa.dma_copy(dst=tile, src=out[rows, f], oob_mode=nisa.oob_mode.skip)
+        nisa.dma_copy(dst=out[rows, f], src=nl.add(tile, 1.0), oob_mode=nisa.oob_mode.skip)
+
+    want = A.copy()
+    want[[3, 7, 1]] += 1
+    assert same(copied(back, B, beyond), want)
 
 
 @pytest.mark.parametrize(
