@@ -22,22 +22,17 @@ from trnlab.machine.facts import numbers
 from trnlab.nki.arguments import Arguments
 from trnlab.nki.blame import called
 from trnlab.nki.grids import instances_of, size_of
+from trnlab.nki.modes import set_rounding
 from trnlab.nki.turns import Rank, Turns
 from trnlab.sim.core import Run
-from trnlab.sim.departures import Departure, Departures
+from trnlab.sim.departures import Departure
 from trnlab.sim.races import Witness
-from trnlab.sim.rounding import Stochastic
 from trnlab.sim.tracing import trace_of
 from trnlab.trace import Trace
 
 # The last release that compiles the older API (SDK 2.29) knows two generations of cores.
 TARGETS = {"neuronxcc.nki": (2, 3), "nki": (2, 3, 4)}
 REMEMBERED = 16  # results that `results` remembers
-
-KEPT = (
-    "low precision is kept as fp32 (NKI_PRECISE_FP=0), which no device does: bf16, fp16, tf32 and "
-    "fp8 are not rounded, and come back as float32"
-)
 
 _state: "list[Launch]" = []
 _finished: "list[Result]" = []
@@ -250,7 +245,7 @@ def _simulate(
     check_target(kernel, target, how)
     cores, instances = instances_of(kernel.grid, kernel.api)
     run = Run(target, values=how.values, api=kernel.api, cores=cores)
-    departures = _set_rounding(run, how)
+    departures = set_rounding(run, how.precise, how.stochastic, how.trace_values > 0, how.bound)
     here = Launch(run, tuple(size_of(g) for g in kernel.grid), assume=how.assume)
     bound = Arguments(run, kernel.function, args, kwargs)
     if len(instances) > 1 and run.values:
@@ -301,29 +296,6 @@ def _add_edges(run: Run, schedule: Sequence[tuple[str, str | Sequence[str]]]) ->
                     see="nki.jit",
                 )
             run.program.edges.setdefault(after, []).append(before)
-
-
-def _set_rounding(run: Run, how: Settings) -> Departures | None:
-    """How results are rounded, by the settings or else by the environment."""
-    seed = how.stochastic
-    if seed is None and os.environ.get("NEURON_RT_STOCHASTIC_ROUNDING_EN") == "1":
-        seed = int(os.environ.get("NEURON_RT_STOCHASTIC_ROUNDING_SEED") or 0)
-    precise = how.precise
-    if precise is None:
-        precise = os.environ.get("NKI_PRECISE_FP", "1") != "0"
-    if not run.values:
-        if how.trace_values:
-            raise BadArguments("tracing values needs values", fix="run without time only")
-        return None
-    if seed is not None:
-        run.round_by(Stochastic(seed))
-        run.note(f"stochastic rounding with seed {seed}: the device's random numbers differ")
-    if how.trace_values:
-        return run.shadow(np.float64, how.bound)
-    if not precise:
-        run.shadow(np.float32)
-        run.note(KEPT)
-    return None
 
 
 def _again(kernel: Kernel, args: Sequence[Any], kwargs: dict[str, Any], chip: str) -> Result:
