@@ -21,7 +21,8 @@ _WHERE = {
     "Violations": "trnlab.errors",
 }
 __all__ = ["CHIPS", "SYSTEMS", "Deadlock", "NotModelled", "Trace", "TrnlabError", "Violations",
-           "activate", "chip", "last_trace", "run", "run_ranks", "system", "trace_values"]  # fmt: skip
+           "activate", "chip", "last_trace", "run", "run_ranks", "system",
+           "trace_values"]  # fmt: skip
 
 if TYPE_CHECKING:
     from trnlab.errors import Deadlock, NotModelled, TrnlabError, Violations

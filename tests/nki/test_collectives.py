@@ -257,6 +257,8 @@ def uneven(x, table, name, size, group, on_chip, known):
     src, dst = given_to(x), hbm((size,), x.dtype, "dst")
     tile = nl.ndarray((1, *table.shape), nl.uint32)
     nl.store(dst, nl.full((1, size), -1, x.dtype).reshape((1, size)))
+    if nl.num_programs(0) == 2:  # else one core could still fill what the other has received
+        nisa.core_barrier(dst, (0, 1))
     nisa.dma_copy(tile.reshape((1, table.shape[0] * table.shape[1])), table)
     held = tile if on_chip else given_to(table)
     getattr(ncc, name)([src], [dst], group, held, recv_counts_known=known)

@@ -9,6 +9,7 @@ import trnlab
 from tests.support import same, whole_numbers
 from trnlab import Violations
 from trnlab.errors import Race
+from trnlab.nki import collectives as ncc
 from trnlab.nki import entry, jit
 from trnlab.nki import isa as nisa
 from trnlab.nki import language as nl
@@ -256,3 +257,50 @@ def test_an_order_that_the_kernel_asks_for(ordered):
     else:
         with pytest.raises(Violations, match="state: a write of core 0 and a write of core 1"):
             run(A)
+
+
+def gathered(wait):
+    """On each of two ranks with two cores: one gathers, the other reads, late or at once."""
+
+    @entry.jit
+    def kernel(a):
+        me = nl.program_id(0)
+        src = nl.ndarray((128, 16), a.dtype, buffer=nl.shared_hbm, name="src")
+        dst = nl.ndarray((256, 16), a.dtype, buffer=nl.shared_hbm, name="dst")
+        out = nl.ndarray((256, 16), a.dtype, buffer=nl.shared_hbm, name="out")
+        if me == 0:
+            nl.store(src, nl.load(a[0:128, :]))
+        if wait:
+            nisa.core_barrier(src, (0, 1))
+        ncc.all_gather([src], [dst], ncc.ReplicaGroup([[0, 1]]), 0)
+        rows = slice(me * 128, me * 128 + 128)
+        nl.store(out[rows, :], nl.load(dst[rows, :]))
+        if me == 1 and not wait:
+            nl.store(src, nl.load(a[128:256, :]))
+        return out
+
+    return trnlab.run_ranks(kernel[2], [(A,), (A + 1,)], system="trn2.48xlarge")
+
+
+def test_collectives_order_what_they_take():
+    outs, _ = gathered(wait=True)
+    assert same(outs[0], np.vstack([A[:128], A[:128] + 1]))
+    assert same(outs[1], outs[0])
+    outs, _ = gathered(wait=False)  # written by core 0 before the gather and by core 1 after it
+    assert same(outs[0], np.vstack([A[:128], A[:128] + 1]))
+
+
+def test_ranks_have_memory_of_their_own():
+    @entry.jit
+    def kernel(a):
+        out = nl.ndarray((128, 16), a.dtype, buffer=nl.shared_hbm)
+        nl.store(out, nl.load(a[0:128, :]))
+        return out
+
+    outs, _ = trnlab.run_ranks(kernel, [(A,), (A + 1,)], system="trn2.48xlarge")
+    assert same(outs[1], A[:128] + 1)
+
+
+def test_two_cores_of_a_rank_race_too():
+    with pytest.raises(Violations, match="out: a write of core 2 and a write of core 3"):
+        trnlab.run_ranks(both_write(1), [(A,), (A,)], system="trn2.48xlarge")

@@ -32,8 +32,10 @@ from trnlab.nki.jit import (
     switch,
 )
 from trnlab.nki.meeting import report_outside
+from trnlab.nki.modes import set_rounding
 from trnlab.nki.turns import Rank, Turns
 from trnlab.sim.core import Run
+from trnlab.sim.races import Witness
 from trnlab.sim.tracing import traces_of
 from trnlab.trace import Trace
 
@@ -70,6 +72,9 @@ def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: Syst
             fix="use a larger system, such as two of them: system='2xtrn2.48xlarge'",
         )
     run = Run(system.chip, values=how.values, api=kernel.api, cores=lnc * len(calls))
+    departures = set_rounding(run, how.precise, how.stochastic, how.trace_values > 0, how.bound)
+    if lnc > 1 and run.values:
+        run.executor.witness = Witness(run.program)
     launches, bounds = _launches(run, kernel, calls, how.assume, lnc, system)
     try:
         returned = _execute(run, kernel, launches, bounds, lnc)
@@ -90,6 +95,7 @@ def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: Syst
         raise Violations(found)
     _write_back(bounds)
     notes = tuple(run.program.notes)
+    ranked = tuple(departures.ranked(how.trace_values)) if departures else None
 
     def again(chip: str) -> Result:
         elsewhere = replace(system, chip=chip_in_use(chip))
@@ -98,7 +104,7 @@ def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: Syst
 
     return [
         Result(name_of(kernel), bound.outputs(result), trace, system.chip, kernel.api, found,
-               notes, run.program.count, again)
+               notes, run.program.count, again, ranked)
         for bound, result, trace in zip(bounds, returned, traces, strict=True)
     ]  # fmt: skip
 

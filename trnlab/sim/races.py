@@ -10,10 +10,10 @@ What orders two accesses, and what does not:
   `sim.sharing`.
 - *Two cores* of ``kernel[2]`` share only HBM, and each has a program of its own. What orders them
   is `core_barrier`, for the tensor it names and no other ("the shared data that all cores need to
-  synchronize on"; "other engines will not be blocked"), and `sendrecv`, for what follows from the
-  bytes received. Anything else is ordered only through these: by a chain of dependencies from the
-  one access to a barrier or exchange, and from there to the other. What `with_schedule`,
-  `depends_on` and `no_reorder` ask for are dependencies too.
+  synchronize on"; "other engines will not be blocked"), a collective, for the tensors it takes, and
+  `sendrecv`, for what follows from the bytes received. Anything else is ordered only through these:
+  by a chain of dependencies from the one access to a barrier or exchange, and from there to the
+  other. What `with_schedule`, `depends_on` and `no_reorder` ask for are dependencies too.
 - *Instances of a grid* in the older API are nested loops that run "serially on a single
   NeuronCore", which "is subject to changes in future releases" (programming model, 2.26): nothing
   that a kernel can say orders them, so none may need what another one writes.
@@ -28,7 +28,7 @@ not: that is noted as well.
 Of several reads of one region by one core only the last one is remembered.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -93,7 +93,7 @@ def meetings(program: Program, witness: Witness | None) -> Iterator[Meeting]:
     foes = _foes(steps, program, keys)
     if not foes:
         return
-    past = None if program.instances else _Past(program, keys)
+    past = None if program.instances else _Past(program, keys, int(threads.max()) + 1)
     seen = set()
     for found in _unordered(steps, foes, past, keys, witness):
         key = (found.buffer, found.first.place, found.second.place)
@@ -110,12 +110,13 @@ class _Steps:
         kinds, self.places = program.kinds(), np.frombuffer(program.heads, np.int64)[1::3].tolist()
         self.writes = np.array([c.writes for c in program.costs])[kinds]
         self.counts = np.array([c.writes + c.reads for c in program.costs])[kinds]
-        self.joins = np.array([c.name == CoreBarrier.name for c in program.costs])[kinds]
+        joins = [c.name == CoreBarrier.name or bool(c.callers) for c in program.costs]
+        self.joins = np.array(joins)[kinds]
         self.dynamic = np.array([c.dynamic for c in program.costs])[kinds]
         self.threads = threads
 
     def operands(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of every operand: region, thread, whether it is written; barriers touch nothing."""
+        """Region, thread and whether it is written of every operand; what joins touches nothing."""
         starts = np.cumsum(self.counts) - self.counts
         of = np.repeat(np.arange(len(self.counts)), self.counts)
         written = np.arange(len(of)) - starts[of] < self.writes[of]
@@ -193,11 +194,12 @@ def _view(flags: np.ndarray, key: Key) -> np.ndarray:
 class _Past:
     """What must have happened before an instruction, as bits, one for each access that matters."""
 
-    def __init__(self, program: Program, keys: list[Key]) -> None:
+    def __init__(self, program: Program, keys: list[Key], cores: int) -> None:
         self.regions = Regions(program.buffers, keys).overlaps
         self.shared = [program.buffers[key[0]].space == "hbm" for key in keys]
-        self.wrote = [[0] * len(keys), [0] * len(keys)]  # HBM by core; on chip in the first list
-        self.read = [[0] * len(keys), [0] * len(keys)]
+        # By region: of HBM for each core, which knows only what it did itself, else for all.
+        self.wrote: list[dict[int, int]] = [{} for _ in range(cores)]
+        self.read: list[dict[int, int]] = [{} for _ in range(cores)]
         self.edges = program.edges
         self.waited_for = {number: 0 for many in program.edges.values() for number in many}
 
@@ -210,9 +212,9 @@ class _Past:
             for side in self._sides(region, core, joins):
                 wrote, read = self.wrote[side], self.read[side]
                 for other in self.regions[region]:
-                    past |= wrote[other]
+                    past |= wrote.get(other, 0)
                     if position < writes:
-                        past |= read[other]
+                        past |= read.get(other, 0)
         return past
 
     def after(
@@ -226,12 +228,12 @@ class _Past:
                 if position < writes:
                     self.wrote[side][region], self.read[side][region] = past, 0
                 else:
-                    self.read[side][region] |= past
+                    self.read[side][region] = self.read[side].get(region, 0) | past
 
-    def _sides(self, region: int, core: int, joins: bool) -> tuple[int, ...]:
+    def _sides(self, region: int, core: int, joins: bool) -> Sequence[int]:
         if not self.shared[region]:
             return (0,)
-        return (0, 1) if joins else (core,)
+        return range(len(self.wrote)) if joins else (core,)
 
 
 def _unordered(
