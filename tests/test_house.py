@@ -50,9 +50,10 @@ THIRD_PARTY = {
     "sim": {"numba", "threadpoolctl"},
     "report": {"rich", "typer", "perfetto"},
     "cli": {"rich", "typer"},
+    "studies": {"pytest"},
 }
 # What `import trnlab` must not load, so that it stays quick.
-LAZY = {"rich", "typer", "perfetto", "numba", "threadpoolctl", "torch", "jax"}
+LAZY = {"rich", "typer", "perfetto", "numba", "threadpoolctl", "torch", "jax", "pytest"}
 
 CHIP_NAME = re.compile(
     r"\btrn\b|(trn|inf|gen)[1-9]|trainium|inferentia|neuroncore[-_ ]?v[1-9]", re.I

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+pytest_plugins = ("trnlab.studies.plugin",)  # pytest -p trnlab
 
 _WHERE = {
     "run": "trnlab.studies.run",

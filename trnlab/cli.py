@@ -134,6 +134,22 @@ def migrate(
     typer.echo("\n".join(report(file, places, to) for file, places in found.items()), nl=False)
 
 
+@app.command("pytest", context_settings=PASS_ON | {"help_option_names": []})
+def pytest(context: typer.Context) -> None:
+    """Run a test-suite with pytest: its kernels run on a simulated NeuronCore."""
+    from trnlab.studies.suite import run_suite
+
+    sys.exit(run_suite(context.args))
+
+
+@app.command("neuron-profile", context_settings=PASS_ON | {"help_option_names": []})
+def neuron_profile(context: typer.Context) -> None:
+    """Stand in for the vendor's tool: capture, and view --output-format summary-json."""
+    from trnlab.studies.profiler import neuron_profile as study
+
+    typer.echo(study(context.args), nl=False)
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

@@ -93,10 +93,22 @@ def test_calls_outside_of_a_kernel_say_so():
         nisa.memset(None, 0.0)
 
 
-@pytest.mark.parametrize("call", [lambda t: nisa.memset(t), lambda t: nisa.memset(t, value=0, x=1)])
-def test_wrong_parameters_are_pythons_own_errors(call):
+def test_wrong_parameters_are_pythons_own_errors():
     with pytest.raises(TypeError, match="memset"):
-        value(lambda a: call(load(a)), np.ones((4, 4), np.float32))
+        value(lambda a: nisa.memset(load(a), value=0, x=1), np.ones((4, 4), np.float32))
+
+
+def test_what_was_not_given_is_named_with_the_signature():
+    def kernel(a):
+        one = load(a)
+        nisa.tensor_tensor(one, one, nl.add)
+
+    with pytest.raises(BadArguments, match="tensor_tensor needs op") as error:
+        value(kernel, np.ones((4, 4), np.float32))
+    assert error.value.given["signature"].startswith("nki.isa.tensor_tensor(dst, data1, data2, op,")
+    assert "pass it first" in error.value.fix
+    with pytest.raises(BadArguments, match="activation needs dst and data"):
+        value(lambda a: nisa.activation(op=nl.exp), np.ones((4, 4), np.float32))
 
 
 def test_a_repeated_instruction_is_checked_with_its_own_operands():

@@ -84,6 +84,7 @@ class Timing:
     function: float  # what a table function takes longer than a copy
     scalar_operand: float  # what an instruction with per-partition operands takes longer
     dynamic: int  # cycles; the least for an instruction whose address a register holds
+    profiler: float = 0.0  # what a profiler's total is longer than the device latency
 
 
 @dataclass(frozen=True, kw_only=True)

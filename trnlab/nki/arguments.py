@@ -10,7 +10,7 @@ from trnlab import formats
 from trnlab.errors import BadArguments
 from trnlab.isa.tile import HBM_SPACES, Space, Tile, tiles_in, whole
 from trnlab.nki import tensor_class
-from trnlab.nki.arrays import facts_of, from_user, is_array, like_user, update
+from trnlab.nki.arrays import facts_of, from_user, is_array, is_jax, like_user, update
 from trnlab.sim import memory
 from trnlab.sim.core import Run
 
@@ -31,6 +31,7 @@ class Arguments:
         self.taken: list[tuple[Any, np.ndarray, Tile]] = []
         self.inputs: set[int] = set()
         self.seen: list[tuple[Any, Tile]] = []
+        self.returned: set[int] = set()  # buffers
         _check_call(function, args, kwargs)
         names = list(inspect.signature(function).parameters)
         self.args = tuple(
@@ -65,7 +66,9 @@ class Arguments:
 
     def check_outputs(self, returned: Any) -> None:
         """Reports returned tensors that are on chip, or that nobody has filled."""
-        for tile in tiles_in([returned]):
+        outer = list(returned.values()) if isinstance(returned, dict) else [returned]
+        for tile in tiles_in(outer):
+            self.returned.add(tile.storage.index)
             if tile.space not in HBM_SPACES:
                 raise BadArguments(
                     f"the kernel returns {tile.describe()}, which is on chip",
@@ -74,6 +77,11 @@ class Arguments:
                 )
             if self.run.values:
                 self.run.executor.check_output(tile)
+
+    def check_effect(self) -> None:
+        """Notes that a call had no effect: nothing is returned, and no argument written."""
+        if not self.returned and not (self.inputs & self.run.program.written()):
+            self.run.note("the kernel returns no tensor and writes none of its arguments")
 
     def outputs(self, returned: Any) -> Any:
         """What the kernel returned, as arrays of the kind that came in.
@@ -116,9 +124,21 @@ class Arguments:
         """
         written = self.run.program.written() if self.taken else set()
         for given, _, tile in self.taken:
-            if tile.storage.index in written:
-                self.run.executor.settle(tile)
+            if tile.storage.index not in written:
+                continue
+            self.run.executor.settle(tile)
+            if is_jax(given):
+                self._keep(tile)
+            else:
                 update(given, self.run.executor.show(tile), tile.storage.name)
+
+    def _keep(self, tile: Tile) -> None:
+        """An array of JAX that the kernel wrote is given back only as a result."""
+        if tile.storage.index not in self.returned:
+            raise BadArguments(
+                f"{tile.storage.name} is written, but arrays of JAX cannot be updated in place",
+                fix=f"return {tile.storage.name} from the kernel, and use what the call returns",
+            )
 
 
 def _check_call(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from trnlab import formats
-from trnlab.errors import BadArguments, UnknownName
+from trnlab.errors import BadArguments, NotModelled, UnknownName
 from trnlab.isa.tile import Tile
 
 TOO_WIDE = {
@@ -23,6 +23,11 @@ def is_array(value: Any) -> bool:
 
 def facts_of(value: Any, name: str) -> tuple[tuple[int, ...], Any]:
     """Shape and dtype of a caller's array; raises BadArguments where no kernel could take it."""
+    if is_jax(value) and isinstance(value, sys.modules["jax"].core.Tracer):
+        raise NotModelled(
+            f"argument {name} has no values yet: a kernel inside of jax.jit",
+            "a kernel as an operation of XLA; call the kernel outside of jax.jit",
+        )
     shape = tuple(int(n) for n in value.shape)
     kind = str(value.dtype).removeprefix("torch.")
     if kind in TOO_WIDE:
@@ -52,8 +57,11 @@ def _native(dtype: Any) -> Any:
 def from_user(value: Any) -> np.ndarray:
     """A C-contiguous NumPy array with the caller's data.
 
-    NumPy arrays that are contiguous are shared, so that kernels can update them in place.
+    NumPy arrays that are contiguous are shared, so that kernels can update them in place. Those of
+    JAX never change, so that kernels get a copy.
     """
+    if is_jax(value):
+        return np.array(value)
     array = _torch_array(value) if _is_torch(value) else np.asarray(value)
     return np.ascontiguousarray(array, dtype=_native(array.dtype))
 
@@ -75,9 +83,15 @@ def like_user(array: np.ndarray, example: Any) -> Any:
     """An array of the same kind as the caller's."""
     if example is not None and _is_torch(example):
         return _torch_tensor(array)
-    if example is not None and type(example).__module__.startswith("jax"):
+    if example is not None and is_jax(example):
         return sys.modules["jax"].numpy.asarray(array)
     return array
+
+
+def is_jax(value: Any) -> bool:
+    """Whether a value is an array of JAX, or stands for one inside of ``jax.jit``."""
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(value, jax.Array)
 
 
 def _is_torch(value: Any) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 from trnlab.errors import BadArguments
 from trnlab.nki import jit as core
 from trnlab.nki.jit import Kernel, settings
+from trnlab.nki.runners import BenchmarkKernel, FileKernel, made, profiled
 
 
 def jit(function: Any = None, **options: Any) -> Any:
@@ -20,10 +21,10 @@ def jit(function: Any = None, **options: Any) -> Any:
 
 def simulate(kernel: Any) -> Any:
     """Returns a function that runs the kernel on arrays."""
-    made = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
+    known = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        return core.simulate(made, args, kwargs, settings()).outputs
+        return core.simulate(known, args, kwargs, settings()).outputs
 
     return call
 
@@ -31,3 +32,18 @@ def simulate(kernel: Any) -> Any:
 def simulate_kernel(kernel: Any, *args: Any, **kwargs: Any) -> Any:
     """Runs a kernel on arrays and returns arrays."""
     return simulate(kernel)(*args, **kwargs)
+
+
+def baremetal(function: Any = None, **options: Any) -> Any:
+    """Runs a kernel; files that would hold a compiled program are written and say what they are."""
+    return made(FileKernel, function, "nki", options)
+
+
+def benchmark(function: Any = None, **options: Any) -> Any:
+    """Runs a kernel and keeps its latency in ``benchmark_result``."""
+    return made(BenchmarkKernel, function, "nki", options)
+
+
+def profile(function: Any = None, **options: Any) -> Any:
+    """Runs a kernel and leaves profiles in ``working_directory``; they say what they are."""
+    return profiled(function, "nki", options)

@@ -5,6 +5,7 @@ parameters. A call looks up what is known of an instruction with these operand s
 first of a kind makes an instruction object.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -28,11 +29,8 @@ def function_of(kind: type[Instruction], *, extra: str = "") -> Callable[..., "N
     }  # fmt: skip
     parameters, keys = [], []
     for f, name in named:
-        if f.default is not MISSING:
-            scope[f"default_{name}"] = f.default
-            parameters.append(f"{name}=default_{name}")
-        else:
-            parameters.append(name)
+        scope[f"default_{name}"] = f.default  # MISSING where one must be given
+        parameters.append(f"{name}=default_{name}")
         keys.append(_key(kind, f.name, name))
     names = ", ".join(name for _, name in named)
     text = f"""
@@ -51,7 +49,19 @@ def {kind.name}({", ".join(parameters)}, name=None{extra}):
     made = scope[kind.name]
     made.__doc__ = kind.__doc__
     made.__module__ = "trnlab.nki.isa"
+    made.__signature__ = _published(made)
     return made
+
+
+def _published(function: Callable[..., None]) -> inspect.Signature:
+    """The signature with what must be given, which the function itself finds out late."""
+    made = inspect.signature(function)
+    return made.replace(
+        parameters=[
+            p.replace(default=p.empty) if p.default is MISSING else p
+            for p in made.parameters.values()
+        ]
+    )
 
 
 class NkiInstruction:
@@ -107,6 +117,8 @@ def exact(value: Any) -> Any:
 
 def issue_slowly(run: Run, kind: type[Instruction], operands: tuple[Any, ...]) -> None:
     """The first call with operands of this shape, or one with unusual operands."""
+    if any(value is MISSING for value in operands):
+        raise _incomplete(run, kind, operands)
     operands = tuple(
         _settled(value, kind, f.name) for value, f in zip(operands, kind.parameters, strict=True)
     )
@@ -118,6 +130,21 @@ def issue_slowly(run: Run, kind: type[Instruction], operands: tuple[Any, ...]) -
     key = key_of(kind, operands)
     entry = run.entries.get(key) or run.enter(kind, operands, key)
     run.issue(entry, operands)
+
+
+def _incomplete(run: Run, kind: type[Instruction], operands: tuple[Any, ...]) -> BadArguments:
+    names = [kind.spelled.get(f.name, f.name) for f in kind.parameters]
+    absent = [name for name, value in zip(names, operands, strict=True) if value is MISSING]
+    to_dst = "dst" in names and "dst" not in kind.spelled
+    return BadArguments(
+        f"{kind.name} needs {' and '.join(absent)}",
+        {"signature": f"{kind.page}{inspect.signature(function_of(kind))}"},
+        fix="make the destination with nl.ndarray and pass it first: that is where results go"
+        if to_dst
+        else "",
+        place=run.here(),
+        see=kind.page,
+    )
 
 
 def key_of(kind: type[Instruction], operands: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -179,10 +179,15 @@ class Kernel:
         return replace(self, options=self.options | {"schedule": tuple(edges)})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True  # a test that fails shows the user's lines
         if _state:  # a kernel that calls another is one kernel
             return self.function(*args, **kwargs)
         result = simulate(self, args, kwargs, settings())
+        self.left(result)
         return result.outputs
+
+    def left(self, result: Result) -> None:
+        """What is done with the result of a call besides returning its outputs; here nothing."""
 
 
 def simulate(
@@ -197,6 +202,7 @@ def simulate(
     Raises Violations when rules were broken and ``how.strict`` holds, and whatever the kernel
     itself raises.
     """
+    __tracebackhide__ = True
     with few_collections():
         result = _simulate(kernel, args, kwargs, how, chip)
     publish(result)
@@ -240,6 +246,7 @@ def _simulate(
     how: Settings,
     chip: str | Chip | None,
 ) -> Result:
+    __tracebackhide__ = True
     kernel = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
     target = chip_in_use(chip or how.chip, kernel.options.get("platform_target"))
     check_target(kernel, target, how)
@@ -267,6 +274,7 @@ def _simulate(
         raise Violations([*run.found.values(), last]) from None
     _add_edges(run, kernel.options.get("schedule", ()))
     run.finish()
+    bound.check_effect()
     found = tuple(run.found.values())
     trace = _trace(run, kernel) if how.timed and (not found or not how.strict) else None
     if found and how.strict:
@@ -315,6 +323,7 @@ def unlisten(listener: Callable[[Result], None]) -> None:
 
 
 def _execute(here: Launch, kernel: Kernel, bound: Arguments) -> Any:
+    __tracebackhide__ = True
     _state.append(here)
     try:
         with np.errstate(all="ignore"):

@@ -15,6 +15,7 @@ from typing import Any
 
 from trnlab import formats
 from trnlab.errors import NotModelled, TrnlabError
+from trnlab.nki.frameworks import stand_in
 
 TOPS = ("neuronxcc", "nki")
 
@@ -31,6 +32,7 @@ def activate(*, shadow: bool = False) -> None:
                 del sys.modules[name]
     if not any(isinstance(finder, Names) for finder in sys.meta_path):
         sys.meta_path.insert(0, Names())
+    stand_in()
 
 
 def _installed(top: str) -> bool:
@@ -115,7 +117,7 @@ def _not_modelled(name: str, needs: str) -> Any:
 
 
 def _current() -> list[ModuleType]:
-    from trnlab.nki import collectives, entry, isa, language
+    from trnlab.nki import collectives, entry, isa, language, runners
 
     typing = _module("nki.typing")
     typing.tensor = typing.mutable_tensor = _annotation()  # type: ignore[attr-defined]
@@ -134,6 +136,9 @@ def _current() -> list[ModuleType]:
         _module("nki.collectives", collectives),
         typing,
         _module("nki.compiler"),
+        _module("nki.framework"),
+        _module("nki.framework.compiled", CompileKernel=runners.CompileKernel),
+        _module("nki.framework.kernel", Kernel=entry.Kernel),
         simulator,
     ]
 

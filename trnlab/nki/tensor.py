@@ -7,6 +7,7 @@ from typing import Any
 from trnlab.errors import NotModelled, OutOfBounds, ProgramError
 from trnlab.isa.tile import HBM_SPACES, Space, Tile, layout, row_major
 from trnlab.nki.jit import running
+from trnlab.nki.operators import NoOperators
 from trnlab.nki.registers import VirtualRegister
 
 
@@ -19,7 +20,7 @@ class DynamicSlice:
         self.start, self.size = start, size
 
 
-class NkiTensor(Tile):
+class NkiTensor(NoOperators, Tile):
     """A tensor or a view of one; indexing returns views, never copies.
 
     On chip the first dimension is the partition dimension. An integer on it keeps size 1; an
@@ -55,7 +56,7 @@ class NkiTensor(Tile):
     def _index(self, key: tuple[Any, ...]) -> "NkiTensor":
         key = _without_ellipsis(key, self.ndim)
         if len(key) > self.ndim:
-            raise self._bounds(f"{len(key)} indices for {self.ndim} dimensions", "")
+            raise self._too_many(len(key))
         key = (*key, *(slice(None),) * (self.ndim - len(key)))
         shape: list[int] = []
         strides: list[int] = []
@@ -134,9 +135,14 @@ class NkiTensor(Tile):
         return steps.start, step, len(steps)
 
     def _bounds(self, what: str, size: Any) -> ProgramError:
-        limit = f"0 to {size}" if size != "" else f"{self.ndim} dimensions"
         fix = "tile the loop so that the last tile ends with the tensor"
-        return self._refused(what, limit, fix)
+        return self._refused(what, f"0 to {size}", fix)
+
+    def _too_many(self, indices: int) -> ProgramError:
+        one = "" if self.ndim == 1 else "s"
+        what = f"{indices} indices for {self.ndim} dimension{one}"
+        fix = "give it another shape first, such as x.reshape((128, -1))"
+        return self._refused(what, f"{self.ndim} dimension{one}", fix)
 
     def _refused(self, what: str, limit: str, fix: str = "") -> ProgramError:
         given = {"tensor": self.describe()}

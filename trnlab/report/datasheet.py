@@ -50,6 +50,7 @@ WRITERS: dict[str, Callable[[float], str]] = {
     **dict.fromkeys(("fixed", "warm_after", "packet", "latency", "trigger"), _unit("s")),
     **dict.fromkeys(("trigger_software", "packet_software"), _unit("s")),
     **dict.fromkeys(("semaphore", "table_load", "function", "scalar_operand"), _unit("s")),
+    "profiler": _unit("s"),
     **dict.fromkeys(("bf16_flop", "fp8_flop", "fp32_add", "fp32_multiply"), _picojoules),
     **dict.fromkeys(("sram_byte", "hbm_byte"), _picojoules),
     **dict.fromkeys(("cold_rate", "transpose", "compute", "static_share"), _share),

@@ -117,6 +117,8 @@ def _totals(instruction: Instruction) -> dict[str, float]:
         totals[f"flops.{_array_format(instruction)}"] = instruction.operations()
     elif instruction.queue == "tensor":
         totals["transpose_flops"] = instruction.operations()
+        if any(formats.name(tiles[name].dtype) == "float32" for name in instruction.reads()):
+            totals["transpose_flops.fp32"] = instruction.operations()
     else:
         totals["alu_ops"] = instruction.operations()
     if instruction.queue == "tensor":

@@ -1,13 +1,15 @@
 """Made-up inputs for a bare kernel: ``bf16[128,512]`` is an array, ``3`` a number."""
 
 import ast
+import inspect
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from trnlab import formats
-from trnlab.errors import BadArguments
+from trnlab.errors import BadArguments, UnknownName
 
 ARRAY = re.compile(r"^(?P<dtype>\w+)\[(?P<shape>\s*\d+\s*(,\s*\d+\s*)*,?\s*)\]$")
 
@@ -27,6 +29,16 @@ def make_inputs(texts: list[str], seed: int = 0) -> tuple[list[Any], dict[str, A
         else:
             args.append(_make(text.strip(), generator))
     return args, kwargs
+
+
+def check_names(names: Iterable[str], function: Any) -> None:
+    """Raises UnknownName for ``--in y=...`` where the kernel has no parameter y."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name in names:
+        if name not in parameters:
+            raise UnknownName(f"parameter of {function.__name__}", name, parameters)
 
 
 def _make(text: str, generator: np.random.Generator) -> Any:

@@ -11,7 +11,8 @@ from trnlab.errors import BadArguments, UnknownName
 from trnlab.machine.chip import Chip
 from trnlab.nki import jit
 from trnlab.nki.jit import Kernel, Result, Settings
-from trnlab.studies.inputs import make_inputs
+from trnlab.studies.inputs import check_names, make_inputs
+from trnlab.studies.profiler import tools_on_path
 
 
 def run(
@@ -81,7 +82,8 @@ def collecting(**changes: Any) -> Any:
     before = jit.configure(**changes)
     jit.listen(found.append)
     try:
-        yield found
+        with tools_on_path():
+            yield found
     finally:
         jit.configure(**vars(before))
         jit.unlisten(found.append)
@@ -144,6 +146,7 @@ def run_kernel(
             kernel = _named(scope, name, path)
             args, kwargs = make_inputs(inputs, seed)
             made = kernel if isinstance(kernel, Kernel) else Kernel(kernel, api_of(kernel))
+            check_names(kwargs, made.function)
             made(*args, **kwargs)
     finally:
         sys.path[:] = kept_path

@@ -19,7 +19,7 @@ FULL_REPORTS = 3  # of a script with many kernel calls, only the last ones are s
 
 
 def show(results: list[Result], *, as_json: bool = False, trace_path: str = "") -> None:
-    """Prints the report of every kernel call and saves the timeline of the last."""
+    """Prints the report of every kernel call and saves the timelines that were asked for."""
     paths = save_trace(results, trace_path)
     if as_json:
         reports = [_record(r, paths) for r in results]
@@ -30,7 +30,9 @@ def show(results: list[Result], *, as_json: bool = False, trace_path: str = "") 
         time = f"{result.trace.seconds * 1e6:,.2f} us" if result.trace else "not timed"
         screen.print(f"call {number}  {result.kernel}  {time}")
     for result in results[-FULL_REPORTS:]:
-        _print(screen, result, paths.get(id(result)))
+        path = paths.get(id(result))
+        alone = path and not trace_path and len(results) > 1
+        _print(screen, result, f"{path}, the last of {len(results)} calls" if alone else path)
 
 
 def check_trace_path(trace_path: str, *, timed: bool) -> None:
@@ -48,20 +50,33 @@ def check_trace_path(trace_path: str, *, timed: bool) -> None:
 
 
 def save_trace(results: list[Result], trace_path: str) -> dict[int, str]:
-    """Saves the timeline of the last timed call; its path, by the id of the result."""
-    timed = [r for r in results if r.trace is not None]
-    if not timed:
-        return {}
-    last = timed[-1]
-    assert last.trace is not None
+    """Saves timelines of timed calls; their paths, by the id of the result.
+
+    Asked for as ``t.json``: the last call there, and the calls before it that are reported in full
+    as ``t-1.json``, by their number. Unasked: the last call.
+    """
+    timed = [(n, r) for n, r in enumerate(results, 1) if r.trace is not None]
+    saved = {}
+    for number, result in timed[-FULL_REPORTS if trace_path else -1 :]:
+        last = result is timed[-1][1]
+        path = _save_as(result, trace_path, "" if last else f"-{number}")
+        if path is not None:
+            saved[id(result)] = str(path)
+    return saved
+
+
+def _save_as(result: Result, trace_path: str, more: str) -> Path | None:
+    assert result.trace is not None
+    path = Path(trace_path)
     try:
-        path = save(last.trace, Path(trace_path)) if trace_path else _save_in_folder(last)
+        if trace_path:
+            return save(result.trace, path.with_name(f"{path.stem}{more}{path.suffix}"))
+        return _save_in_folder(result)
     except OSError as error:
         if trace_path:
             raise BadArguments(f"cannot save '{trace_path}': {error.strerror}") from None
         sys.stderr.write(f"the timeline was not saved in {FOLDER}: {error.strerror}\n")
-        return {}
-    return {id(last): str(path)}
+        return None
 
 
 def _save_in_folder(result: Result) -> Path:

@@ -76,7 +76,7 @@ def test_files_that_a_compiler_would_leave_say_what_they_are(tmp_path):
     entry.baremetal(doubled, artifacts_dir=str(tmp_path / "out"), **options)(A)
     entry.profile(working_directory=str(tmp_path), **options)(doubled)(A)
     for path in (tmp_path / "out" / "file.neff", tmp_path / "profile.ntff"):
-        told = json.loads(path.read_text())
+        told = json.loads(path.read_bytes().partition(b"\n")[0])
         assert told["made_by"] == "trnlab"
         assert told["kernel"] == "doubled"
 

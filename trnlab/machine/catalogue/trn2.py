@@ -97,6 +97,7 @@ NEURONCORE_V3 = Core(
         function=traces(100 * ns),  # exp 253 to 278 against copy 157
         scalar_operand=traces(150 * ns),  # tensor_scalar 306 against copy 158
         dynamic=vendor("NKI API reference 2.21 to 2.26, MIN_II_DYNAMIC")(600),
+        profiler=derived("profiler totals are 4 to 10 us above nc_latency: the middle")(7 * us),
     ),
     can=frozenset(
         {
