@@ -124,6 +124,37 @@ def test_inputs_may_be_named_and_numbers(trn):
     assert told["totals"]["hbm_read_bytes"] == 128 * 512 * 2
 
 
+def test_a_misspelt_input_names_the_parameters(trn):
+    said = trn("run", "script.py:double", "--in", "f32[128,64]", "--in", "factr=2.0")
+    assert said.code == 1
+    assert said.err == (
+        "error: no parameter of double is called 'factr'; did you mean 'factor'? "
+        "(known: a, factor)\n"
+    )
+
+
+def test_a_kernel_without_an_effect_says_so_in_its_receipt(trn, tmp_path):
+    (tmp_path / "idle.py").write_text(KERNELS + "@nki.jit\ndef idle(a):\n    double(a)\n")
+    told = report(trn("run", "idle.py:idle", "--in", "f32[128,8]", "--json"))
+    assert told["notes"] == ["the kernel returns no tensor and writes none of its arguments"]
+
+
+def test_a_profiler_for_what_a_script_starts(trn, tmp_path):
+    (tmp_path / "profiled.py").write_text(
+        KERNELS
+        + "import os\n"
+        "nki.baremetal(double, save_neff_name='k.neff', save_trace_name='k.ntff')"
+        "(np.ones((128, 8), np.float32))\n"
+        "os.system('neuron-profile view --output-format summary-json -n k.neff -s k.ntff > k.json')\n"
+    )
+    told = report(trn("run", "profiled.py", "--json"))
+    found = json.loads((tmp_path / "k.json").read_text())["nc0"]
+    assert found["receipt"]["device_latency"] == told["seconds"] < found["total_time"]
+    assert trn("neuron-profile", "view", "--output-format", "summary-text", "-s", "k.ntff").code == 0
+    assert trn("neuron-profile", "view", "-s", "no.ntff").err.startswith("error: cannot read")
+    assert "--output-format" in trn("neuron-profile", "view", "--help").out
+
+
 def test_a_plain_function_is_one_kernel(trn):
     told = report(
         trn("run", "script.py:plain", "--in", "f32[128,8]", "--in", "f32[64,8]", "--json")
@@ -209,6 +240,21 @@ def test_a_run_goes_on_where_a_timeline_cannot_be_saved_unasked(trn, tmp_path):
     assert said.code == 0
     assert "the timeline was not saved" in said.err
     assert "double on trn2" in said.out
+
+
+def test_timelines_of_several_calls_have_names_of_their_own(trn, tmp_path):
+    (tmp_path / "many.py").write_text(
+        KERNELS + "for n in range(1, 5):\n    double(np.ones((128, n), np.float32))\n"
+    )
+    said = trn("run", "many.py", "--trace", "t.json")
+    assert said.code == 0
+    assert sorted(p.name for p in tmp_path.glob("*.json")) == ["t-2.json", "t-3.json", "t.json"]
+    assert [line.split()[1] for line in said.out.splitlines() if line.startswith("trace")] == [
+        "t-2.json", "t-3.json", "t.json",
+    ]  # fmt: skip
+    unasked = trn("run", "many.py").out
+    assert unasked.count("\ntrace ") == 1
+    assert ", the last of 4 calls" in unasked
 
 
 def test_json_says_where_the_timeline_is(trn, tmp_path):
