@@ -141,16 +141,18 @@ def test_a_kernel_without_an_effect_says_so_in_its_receipt(trn, tmp_path):
 
 def test_a_profiler_for_what_a_script_starts(trn, tmp_path):
     (tmp_path / "profiled.py").write_text(
-        KERNELS
-        + "import os\n"
+        KERNELS + "import os\n"
         "nki.baremetal(double, save_neff_name='k.neff', save_trace_name='k.ntff')"
         "(np.ones((128, 8), np.float32))\n"
-        "os.system('neuron-profile view --output-format summary-json -n k.neff -s k.ntff > k.json')\n"
+        "view = 'neuron-profile view --output-format summary-json -n k.neff -s k.ntff'\n"
+        "os.system(view + ' > k.json')\n"
     )
     told = report(trn("run", "profiled.py", "--json"))
     found = json.loads((tmp_path / "k.json").read_text())["nc0"]
     assert found["receipt"]["device_latency"] == told["seconds"] < found["total_time"]
-    assert trn("neuron-profile", "view", "--output-format", "summary-text", "-s", "k.ntff").code == 0
+    assert (
+        trn("neuron-profile", "view", "--output-format", "summary-text", "-s", "k.ntff").code == 0
+    )
     assert trn("neuron-profile", "view", "-s", "no.ntff").err.startswith("error: cannot read")
     assert "--output-format" in trn("neuron-profile", "view", "--help").out
 
