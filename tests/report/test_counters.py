@@ -62,8 +62,9 @@ def test_the_clock_of_a_profiler_starts_earlier_and_ends_later():
     assert chip("trn1").core.timing.profiler > chip("trn2").core.timing.profiler > 0
 
 
-def test_spills_are_unknown_where_tensors_have_no_room():
-    found = counters(trace_of(totals=TOTALS | {"sbuf_peak_bytes": 2_001.0}), TOY)
+@pytest.mark.parametrize("peak", [{"sbuf_peak_bytes": 2_001.0}, {"psum_peak_bytes": 513.0}])
+def test_spills_are_unknown_where_tensors_have_no_room(peak):
+    found = counters(trace_of(totals=TOTALS | peak), TOY)
     assert found["spill_save_bytes"] is found["spill_reload_bytes"] is None
     assert found["receipt"]["spills"].startswith("not modelled")
     fits = counters(trace_of(totals=TOTALS | {"sbuf_peak_bytes": 2_000.0}), TOY)

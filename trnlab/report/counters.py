@@ -11,7 +11,7 @@ from trnlab.machine.chip import Chip
 from trnlab.report.energy import cores_used, hbm_bytes, matmul_flops
 from trnlab.trace import Trace
 
-UNKNOWN = "not modelled: the kernel needs more SBUF than there is, and what spills is unknown"
+UNKNOWN = "not modelled: the kernel needs more SBUF or PSUM than there is, and what spills is unknown"
 NO_SPILL = "none: every tensor has room"
 _BYTES = ("hbm_read", "hbm_write", "psum_read", "psum_write", "sbuf_read", "sbuf_write")
 _ENGINES = ("tensor", "vector", "scalar", "gpsimd", "sync")
@@ -71,7 +71,8 @@ def _spills(trace: Trace, chip: Chip) -> tuple[dict[str, int | None], str]:
     names = ("spill_reload_bytes", "spill_save_bytes")
     if any(name in trace.totals for name in names):
         return {name: int(trace.totals.get(name, 0.0)) for name in names}, "simulated"
-    if trace.totals.get("sbuf_peak_bytes", 0.0) > chip.core.sbuf.usable:
+    peaks = (("sbuf", chip.core.sbuf), ("psum", chip.core.psum))
+    if any(trace.totals.get(f"{name}_peak_bytes", 0.0) > room.usable for name, room in peaks):
         return dict.fromkeys(names), UNKNOWN
     return dict.fromkeys(names, 0), NO_SPILL
 
