@@ -11,7 +11,9 @@ from trnlab.machine.chip import Chip
 from trnlab.report.energy import cores_used, hbm_bytes, matmul_flops
 from trnlab.trace import Trace
 
-UNKNOWN = "not modelled: the kernel needs more SBUF or PSUM than there is, and what spills is unknown"
+UNKNOWN = (
+    "not modelled: the kernel needs more SBUF or PSUM than there is, and what spills is unknown"
+)
 NO_SPILL = "none: every tensor has room"
 _BYTES = ("hbm_read", "hbm_write", "psum_read", "psum_write", "sbuf_read", "sbuf_write")
 _ENGINES = ("tensor", "vector", "scalar", "gpsimd", "sync")
