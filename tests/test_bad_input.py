@@ -386,7 +386,6 @@ def test_the_users_lines_are_shown_wherever_their_file_is(folder, tmp_path, fail
         ("nisa.frobnicate(a)  # <- wrong", "AttributeError"),
         ("nl.multiplyy(a, 2)  # <- wrong", "did you mean 'multiply'?"),
         ("nisa.memset(loaded(a), valu=0.0)  # <- wrong", "unexpected keyword argument 'valu'"),
-        ("nisa.memset(loaded(a))  # <- wrong", "missing 1 required positional argument: 'value'"),
         ("a.shap  # <- wrong", "has no attribute 'shap'"),
         ("undefined_name  # <- wrong", "NameError"),
         ("np.ones(3) @ np.ones(4)  # <- wrong", "ValueError"),
@@ -398,6 +397,13 @@ def test_mistakes_in_the_users_python(body, said, failing):
     file, _, line = places[0].rpartition(":")
     assert f'File "{file}", line {line}, in kernel' in error
     assert said in error
+
+
+def test_what_an_instruction_was_not_given(failing):
+    error, places = failing(kernel("nisa.memset(loaded(a))  # <- wrong"))
+    assert error.startswith("error: memset needs value\n")
+    assert places[0] in error
+    assert "nki.isa.memset(dst, value" in error
 
 
 def test_a_syntax_error(failing):
@@ -452,7 +458,7 @@ GOOD = kernel("return stored(loaded(a))", "'main'")
         (["run", "script.py:kernel", "--in", "f32[]"], "neither an array nor a number"),
         (["run", "script.py:kernel", "--in", "f32[,]"], "neither an array nor a number"),
         (["run", "script.py:kernel", "--in", "f32[4 4]"], "neither an array nor a number"),
-        (["run", "script.py:kernel", "--in", "b=f32[4,4]"], "'a'"),
+        (["run", "script.py:kernel", "--in", "b=f32[4,4]"], "known: a"),
         (["run", "script.py:kernel", "--in", "f32[4,4]", "--seeds", "3"], "'--seeds'"),
         (["run", "script.py:kernel", "--in", "f32[4,4]", "--trace", "t.txt"], "'.txt'"),
         (["run", "script.py:kernel", "--in", "f32[4,4]", "--trace", "no/t.json"], "no folder 'no'"),
