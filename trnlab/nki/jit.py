@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from trnlab import __version__
-from trnlab.errors import BadArguments, ProgramError, UnknownName, Violations
+from trnlab.errors import BadArguments, ProgramError, Violations
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.machine.facts import numbers
@@ -23,6 +23,7 @@ from trnlab.nki.arguments import Arguments
 from trnlab.nki.blame import called
 from trnlab.nki.grids import instances_of, size_of
 from trnlab.nki.modes import set_rounding
+from trnlab.nki.order import add_edges
 from trnlab.nki.turns import Rank, Turns
 from trnlab.sim.core import Run
 from trnlab.sim.departures import Departure
@@ -272,7 +273,7 @@ def _simulate(
         if not run.found or isinstance(last, Violations):
             raise
         raise Violations([*run.found.values(), last]) from None
-    _add_edges(run, kernel.options.get("schedule", ()))
+    add_edges(run, kernel.options.get("schedule", ()))
     run.finish()
     bound.check_effect()
     found = tuple(run.found.values())
@@ -286,24 +287,6 @@ def _simulate(
         lambda other: _again(kernel, args, kwargs, other),
         tuple(departures.ranked(how.trace_values)) if departures else None,
     )  # fmt: skip
-
-
-def _add_edges(run: Run, schedule: Sequence[tuple[str, str | Sequence[str]]]) -> None:
-    """Lets instructions wait for each other as `Kernel.with_schedule` was told."""
-    for consumer, producers in schedule:
-        for producer in [producers] if isinstance(producers, str) else producers:
-            for name in (consumer, producer):
-                if name not in run.named:
-                    raise UnknownName("instruction of this kernel", name, run.named)
-            after, before = run.named[consumer], run.named[producer]
-            if before >= after:
-                raise BadArguments(
-                    f"'{consumer}' cannot wait for '{producer}', which is issued after it",
-                    limit="an order that the kernel's own data allows",
-                    fix="issue them in that order",
-                    see="nki.jit",
-                )
-            run.program.edges.setdefault(after, []).append(before)
 
 
 def _again(kernel: Kernel, args: Sequence[Any], kwargs: dict[str, Any], chip: str) -> Result:
