@@ -46,6 +46,13 @@ float8_e5m2_x4 = formats.format_of("float8_e5m2_x4")
 float8_e4m3fn_x4 = formats.format_of("float8_e4m3fn_x4")
 float4_e2m1fn_x4 = formats.format_of("float4_e2m1fn_x4")
 
+DTYPES = {
+    name: value
+    for name, value in globals().items()
+    if isinstance(value, np.dtype | formats.Format)
+} | {"bool": bool_}
+globals()["bool"] = bool_
+
 
 class NKIObject:
     """Base class for objects that kernels carry around."""
@@ -210,6 +217,11 @@ def broadcast_to(x: Any, shape: Any, dtype: Any = None) -> NkiTensor:
 def expand_dims(x: Any, axis: int) -> NkiTensor:
     """A view with one more dimension of size 1."""
     return x.expand_dim(axis)
+
+
+def par_dim(size: int) -> int:
+    """Marks the partition dimension, which comes first anyway."""
+    return size
 
 
 def program_id(axis: int = 0) -> int:

@@ -17,8 +17,6 @@ from trnlab import formats
 from trnlab.errors import NotModelled, TrnlabError
 from trnlab.nki.frameworks import stand_in
 
-TOPS = ("neuronxcc", "nki")
-
 
 def activate(*, shadow: bool = False) -> None:
     """Makes ``import nki`` and ``import neuronxcc.nki`` give the simulated NKI.
@@ -60,8 +58,7 @@ class Names(MetaPathFinder, Loader):
         if top not in TOPS:
             return {}
         if top not in self.made:
-            makers = _current() if top == "nki" else _older()
-            self.made[top] = {module.__name__: module for module in makers}
+            self.made[top] = {module.__name__: module for module in MAKERS[top]()}
         return self.made[top]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -116,31 +113,47 @@ def _not_modelled(name: str, needs: str) -> Any:
     return type(name.rpartition(".")[2], (), {"__new__": call, "__doc__": f"Needs {needs}."})
 
 
-def _current() -> list[ModuleType]:
-    from trnlab.nki import collectives, entry, isa, language, runners
+def _current(root: str = "nki") -> list[ModuleType]:
+    from trnlab.nki import collectives, entry, isa, language, runners, standins
 
-    typing = _module("nki.typing")
+    typing = _module(f"{root}.typing")
     typing.tensor = typing.mutable_tensor = _annotation()  # type: ignore[attr-defined]
     simulator = _module(
-        "nki.simulator",
+        f"{root}.simulator",
         simulate_kernel=lambda func, args=(), kwargs=None, _lnc=1: entry.simulate(
             entry.jit(func)[_lnc]
         )(*args, **(kwargs or {})),
     )
     return [
-        _module("nki", entry, tensor=language.NkiTensor),
-        _module("nki.language", language),
-        _module("nki.language.constants", sizeinbytes=formats.itemsize),
-        _module("nki.isa", isa),
-        _module("nki.isa.constants", isa.constants),
-        _module("nki.collectives", collectives),
+        _module(root, entry, cpu_simulate=standins.cpu_simulate),
+        _module(f"{root}.language", language),
+        _module(f"{root}.language.constants", sizeinbytes=formats.itemsize),
+        _module(f"{root}.language.dtypes", **language.DTYPES),
+        _module(f"{root}.dtype", **language.DTYPES),
+        _module(f"{root}.isa", isa),
+        _module(f"{root}.isa.constants", isa.constants),
+        _module(f"{root}.collectives", collectives),
+        _module(f"{root}.tensor", NkiTensor=language.NkiTensor, identity=standins.identity),
         typing,
-        _module("nki.compiler"),
-        _module("nki.framework"),
-        _module("nki.framework.compiled", CompileKernel=runners.CompileKernel),
-        _module("nki.framework.kernel", Kernel=entry.Kernel),
+        _module(f"{root}.builtin"),
+        _module(f"{root}.compiler"),
+        _module(f"{root}.framework"),
+        _module(f"{root}.framework.compiled", CompileKernel=runners.CompileKernel),
+        _module(f"{root}.framework.kernel", Kernel=entry.Kernel),
         simulator,
     ]
+
+
+def _simulator() -> list[ModuleType]:
+    """A vendor's test plugin puts these in the place of `nki`."""
+    return [_module("nki_cpu_simulator"), *_current("nki_cpu_simulator.nki")]
+
+
+def _host_formats() -> list[ModuleType]:
+    from trnlab.nki import standins
+
+    held = {name: formats.format_of(name) for name in standins.HOST_FORMATS}
+    return [_module("neuron_dtypes", standins, sizeinbytes=formats.itemsize, **held)]
 
 
 def _older() -> list[ModuleType]:
@@ -214,3 +227,12 @@ def _annotation() -> Any:
     from trnlab.nki.legacy.entry import tensor
 
     return tensor
+
+
+MAKERS = {
+    "nki": _current,
+    "neuronxcc": _older,
+    "nki_cpu_simulator": _simulator,
+    "neuron_dtypes": _host_formats,
+}
+TOPS = tuple(MAKERS)
