@@ -49,7 +49,7 @@ def test_scale_and_bias_that_differ_by_partition(registers):
 )
 def test_what_the_registers_hold_after(cmd, expected, registers):
     data = np.ones((64, 64), np.float32)
-    instruction = make(reduce_op="add", reduce_res=tile((128, 1)), reduce_cmd=cmd)
+    instruction = make(reduce_op="add", reduce_res=tile((64, 1)), reduce_cmd=cmd)
     assert instruction.written() == ("dst", "reduce_res")
     out, total = instruction.value(data, registers=registers)
     assert same(out, data)
@@ -98,3 +98,13 @@ def test_a_logarithm_takes_a_bias_from_the_third_core_generation_on():
     sentence = "log with a bias needs a core with 'function_bias'"
     assert instruction.broken(TRN1) == [sentence]
     assert instruction.broken(TRN2) == []
+
+
+def test_a_taller_reduce_res_shows_the_registers_of_idle_lanes(registers):
+    small = make(
+        data=tile((4, 8)), dst=tile((4, 8)), reduce_op="add", reduce_res=tile((128, 1)),
+        reduce_cmd=ReduceCmd.reset_reduce,
+    )  # fmt: skip
+    assert small.broken(TRN2) == ["reduce_res has shape [4, 1]"]
+    _, read = small.value(np.ones((4, 8), np.float32), registers=registers)
+    assert read.tolist() == [8.0] * 4 + [5.0] * 124

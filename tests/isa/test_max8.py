@@ -20,6 +20,21 @@ def test_equal_elements_count_each():
     np.testing.assert_array_equal(make().value(src), [[4, 4, 4, 4, 3, 2, 1, 0]])
 
 
+@pytest.mark.parametrize("length", [1023, 1024, 5000, 16384])
+def test_long_rows_are_searched_in_part(length):
+    src = np.concatenate([numbers(4, length), np.full((2, length), -np.inf, np.float32)])
+    src[1, :7] = src[1].max()  # as large as the largest, more than once
+    src[3, 5] = np.inf
+    expected = np.sort(src, axis=1)[:, :-9:-1]
+    np.testing.assert_array_equal(make().value(src), expected)
+
+
+def test_nan_comes_first_in_long_rows_too():
+    src = numbers(2, 2000)
+    src[0, 1234] = np.nan
+    np.testing.assert_array_equal(make().value(src), np.sort(src, axis=1)[:, :-9:-1])
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -396,3 +396,22 @@ def test_nothing_here_runs_an_instruction_unasked():
         nisa.memset(made, 0.0)
 
     assert len(simulate(kernel, X)[1]) == 1
+
+
+def test_outside_of_a_kernel_there_is_no_grid():
+    assert nl.program_id(0) is None
+    assert nl.num_programs() is None
+    assert nl.program_ndim() is None
+
+
+def test_a_constant_may_be_a_file(tmp_path):
+    np.save(tmp_path / "constant.npy", X)
+    path = str(tmp_path / "constant.npy")
+    out = value(lambda a: store(nl.add(load(a), load(nl.shared_constant(path)))), Y)
+    assert same(out, X + Y)
+
+
+def test_every_format_has_its_name_in_the_language():
+    assert nl.bool == np.bool_
+    assert nl.DTYPES["float8_e4m3fn_x4"] is nl.float8_e4m3fn_x4
+    assert nl.par_dim(128) == 128

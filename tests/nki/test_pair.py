@@ -144,3 +144,26 @@ def test_rules_are_checked_for_both():
 def test_runs_are_the_same_every_time():
     one, two = (trnlab.run(add_other[2])(A)[1] for _ in range(2))
     np.testing.assert_array_equal(one.start, two.start)
+
+
+def test_tensors_of_both_cores_in_private_hbm_are_one_output():
+    def kernel(a):
+        out = nl.ndarray(a.shape, a.dtype, buffer=nl.hbm)
+        me, rows = mine(a)
+        nl.store(out[rows, :], nl.load(a[rows, :]))
+        return [out, me]
+
+    (out, last), _ = trnlab.run(entry.jit(kernel)[2])(A)
+    np.testing.assert_array_equal(out, A)
+    assert last == 1
+
+
+def test_what_neither_core_wrote_of_an_output_is_reported():
+    def kernel(a):
+        out = nl.ndarray(a.shape, a.dtype, buffer=nl.hbm)
+        _, rows = mine(a)
+        nl.store(out[rows, 0:8], nl.load(a[rows, 0:8]))
+        return out
+
+    with pytest.raises(Violations, match="not all of it was written"):
+        trnlab.run(entry.jit(kernel)[2])(A)

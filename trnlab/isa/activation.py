@@ -83,7 +83,9 @@ class Activate(Instruction, engines=("scalar",), page="nki.isa.activation"):
             return out
         total = out.reshape(out.shape[0], -1).sum(axis=1, dtype=out.dtype)
         accumulate(registers[: len(total)], total, self.reduce_cmd, self.reduce_op)
-        return (out, registers[: len(total)].copy()) if self.reduce_res is not None else out
+        if self.reduce_res is None:
+            return out
+        return out, registers[: self.reduce_res.partitions].copy()
 
 
 class ActivationReduce(Instruction, engines=("scalar",), page="nki.isa.activation_reduce"):
@@ -123,7 +125,7 @@ class ActivationReduce(Instruction, engines=("scalar",), page="nki.isa.activatio
         return self._activate.argument(data, *rest)
 
     def value(self, data: np.ndarray, *rest: np.ndarray) -> Any:
-        registers = np.zeros(data.shape[0], data.dtype)
+        registers = np.zeros(max(data.shape[0], self.reduce_res.partitions), data.dtype)
         return self._activate.value(data, *rest, registers=registers)
 
 

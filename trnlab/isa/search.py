@@ -201,13 +201,17 @@ def occurrences(data: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     A value wanted again, further right, gets its next occurrence.
     """
     found = np.empty(wanted.shape, np.int64)
+    rows, columns = np.arange(len(data)), np.arange(data.shape[1])
     for slot in range(wanted.shape[1]):
         sought = wanted[:, slot : slot + 1]
-        earlier = (wanted[:, :slot] == sought).sum(axis=1, keepdims=True)
         hits = data == sought
-        if earlier.any():
-            hits &= hits.cumsum(axis=1) == earlier + 1
-        found[:, slot] = np.where(hits.any(axis=1), hits.argmax(axis=1), -1)
+        earlier = wanted[:, :slot] == sought
+        again = np.flatnonzero(earlier.any(axis=1))
+        if len(again):
+            last = np.where(earlier[again], found[again, :slot], -1).max(axis=1)
+            hits[again] &= columns > last[:, None]
+        first = hits.argmax(axis=1)
+        found[:, slot] = np.where(hits[rows, first], first, -1)
     return found
 
 

@@ -64,6 +64,20 @@ class Arguments:
             self.taken.append((value, held, tile))
         return tile
 
+    def joined(self, returned: list[Any]) -> Any:
+        """What two cores return together.
+
+        A kernel has one set of outputs: where each core returns a tensor of its own in HBM, as NKI
+        0.2 allows, the output is what both have written.
+        """
+        first, last = returned
+        if self.run.values:
+            for theirs, mine in zip(tiles_in([first]), tiles_in([last]), strict=False):
+                if theirs.storage is not mine.storage and theirs.layout is mine.layout:
+                    values, written = self.run.executor.show(theirs), memory.written_mask(theirs)
+                    memory.write_where(mine, values, written)
+        return last
+
     def check_outputs(self, returned: Any) -> None:
         """Reports returned tensors that are on chip, or that nobody has filled."""
         outer = list(returned.values()) if isinstance(returned, dict) else [returned]

@@ -109,6 +109,11 @@ def running() -> Run:
         ) from None
 
 
+def in_kernel() -> bool:
+    """Whether a kernel is under way: hosts plan with a kernel's own functions."""
+    return bool(_state)
+
+
 def launch() -> Launch:
     """The kernel call that is under way."""
     running()
@@ -261,7 +266,7 @@ def _simulate(
     returned = None
     try:
         if kernel.api == "nki" and cores == 2:
-            returned = _execute_pair(here, kernel, bound)
+            returned = bound.joined(_execute_pair(here, kernel, bound))
         else:
             for core, ids in instances:
                 run.program.instances.append(run.program.count)
@@ -318,12 +323,12 @@ def _execute(here: Launch, kernel: Kernel, bound: Arguments) -> Any:
         _state.pop()
 
 
-def _execute_pair(here: Launch, kernel: Kernel, bound: Arguments) -> Any:
-    """Runs a kernel on two cores at the same time."""
+def _execute_pair(here: Launch, kernel: Kernel, bound: Arguments) -> list[Any]:
+    """Runs a kernel on two cores at the same time; what each of them returns."""
     fix = "let both cores make the same calls, in the same order, with the same pipe_id"
     turns = Turns(here.run, mine, switch, lambda core: f"core {core}", fix)
     bodies = [lambda: called(kernel.function, bound.args, bound.kwargs)] * 2
-    return execute_together(turns, [(here, 0, (0,), 0), (here, 1, (1,), 0)], bodies)[-1]
+    return execute_together(turns, [(here, 0, (0,), 0), (here, 1, (1,), 0)], bodies)
 
 
 def execute_together(turns: Turns, starts: list[Any], bodies: list[Callable[[], Any]]) -> list[Any]:

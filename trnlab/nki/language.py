@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import pairwise
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from trnlab.errors import BadArguments, NotModelled
 from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Space
 from trnlab.nki import isa as nisa
 from trnlab.nki.composite import *  # noqa: F403
-from trnlab.nki.jit import launch, running
+from trnlab.nki.jit import in_kernel, launch, running
 from trnlab.nki.math import *  # noqa: F403
 from trnlab.nki.math import copy
 from trnlab.nki.registers import VirtualRegister, counted, fori_loop, while_loop  # noqa: F401 - part of the language
@@ -47,9 +48,7 @@ float8_e4m3fn_x4 = formats.format_of("float8_e4m3fn_x4")
 float4_e2m1fn_x4 = formats.format_of("float4_e2m1fn_x4")
 
 DTYPES = {
-    name: value
-    for name, value in globals().items()
-    if isinstance(value, np.dtype | formats.Format)
+    name: value for name, value in globals().items() if isinstance(value, np.dtype | formats.Format)
 } | {"bool": bool_}
 globals()["bool"] = bool_
 
@@ -134,8 +133,9 @@ def empty_like(x: Any, dtype: Any = None, buffer: Space | None = None, name: str
 
 
 def shared_constant(constant: Any, dtype: Any = None) -> NkiTensor:
-    """A constant that is baked into the program and lives in HBM."""
-    return constant_tensor(constant, dtype)
+    """A constant that is baked into the program and lives in HBM: an array, or a ``.npy`` file."""
+    given = np.load(constant) if isinstance(constant, (str, PathLike)) else constant
+    return constant_tensor(given, dtype)
 
 
 def constant_tensor(constant: Any, dtype: Any = None) -> Any:
@@ -144,7 +144,7 @@ def constant_tensor(constant: Any, dtype: Any = None) -> Any:
 
     values = np.asarray(constant)
     kind = formats.format_of(dtype if dtype is not None else values.dtype)
-    made = make(values.shape, kind, Space.hbm, "constant")
+    made = make(values.shape, kind, Space.shared_hbm, "constant")
     if values.dtype.kind in "iu" and formats.is_integer(kind):  # fp32 would lose bits
         limits = np.iinfo(formats.storage(kind))
         stored = np.clip(values.astype(np.int64), limits.min, limits.max).astype(limits.dtype)
@@ -224,21 +224,25 @@ def par_dim(size: int) -> int:
     return size
 
 
-def program_id(axis: int = 0) -> int:
-    """Which instance of the launch grid this is."""
+def program_id(axis: int = 0) -> Any:
+    """Which instance of the launch grid this is; None outside of a kernel, as in the vendor's."""
+    if not in_kernel():
+        return None
     ids = launch().ids
     return ids[axis] if axis < len(ids) else 0
 
 
-def num_programs(axes: Any = 0) -> int:
-    """How many instances the launch grid has along an axis."""
+def num_programs(axes: Any = 0) -> Any:
+    """How many instances the launch grid has along an axis; None outside of a kernel."""
+    if not in_kernel():
+        return None
     grid = launch().grid
     return grid[axes] if axes < len(grid) else 1
 
 
-def program_ndim() -> int:
-    """How many dimensions the launch grid has."""
-    return len(launch().grid)
+def program_ndim() -> Any:
+    """How many dimensions the launch grid has; None outside of a kernel."""
+    return len(launch().grid) if in_kernel() else None
 
 
 def static_range(start: int, stop: int | None = None, step: int = 1) -> range:
