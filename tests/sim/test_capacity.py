@@ -97,6 +97,24 @@ def test_a_tile_lives_from_its_first_to_its_last_use():
     assert peaks(kernel) == (800, 0)
 
 
+@pytest.mark.parametrize(("rows", "beside"), [(128, 1), (65, 1), (64, 2), (33, 2), (32, 4)])
+def test_low_tiles_lie_beside_each_other(rows, beside):
+    def kernel(count):
+        def body(a):
+            tiles = [nl.ndarray((rows, 256), nl.float32) for _ in range(count)]
+            for one in tiles:
+                nisa.memset(one, 0.0)
+            for one in tiles:
+                nisa.tensor_copy(one, one)
+
+        return body
+
+    assert broken(kernel(beside)) == ()
+    assert peaks(kernel(beside)) == (1024, 0)
+    (found,) = broken(kernel(beside + 1))
+    assert found.what == f"sbuf is over capacity by {1024 // beside:,} bytes a partition"
+
+
 def test_a_tile_that_nobody_touches_needs_no_room():
     def kernel(a):
         for _ in range(9):

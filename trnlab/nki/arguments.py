@@ -65,14 +65,14 @@ class Arguments:
         return tile
 
     def joined(self, returned: list[Any]) -> Any:
-        """What two cores return together.
+        """What the cores of a launch return together.
 
         A kernel has one set of outputs: where each core returns a tensor of its own in HBM, as NKI
-        0.2 allows, the output is what both have written.
+        0.2 allows, the output is what all have written.
         """
-        first, last = returned
-        if self.run.values:
-            for theirs, mine in zip(tiles_in([first]), tiles_in([last]), strict=False):
+        *others, last = returned
+        for other in others if self.run.values else ():
+            for theirs, mine in zip(tiles_in([other]), tiles_in([last]), strict=False):
                 if theirs.storage is not mine.storage and theirs.layout is mine.layout:
                     values, written = self.run.executor.show(theirs), memory.written_mask(theirs)
                     memory.write_where(mine, values, written)

@@ -143,7 +143,8 @@ def _execute(
             starts.append((here, here.rank.number * lnc + core, ids, 0))  # type: ignore[union-attr]
             bodies.append(lambda b=bound: blame.called(kernel.function, b.args, b.kwargs))
     turns = Turns(run, mine, switch, called, FIX)
-    return execute_together(turns, starts, bodies)[lnc - 1 :: lnc]
+    returned = execute_together(turns, starts, bodies)
+    return [bound.joined(returned[i * lnc : (i + 1) * lnc]) for i, bound in enumerate(bounds)]
 
 
 def _traces(run: Run, kernel: Kernel, launches: list[Launch], system: System) -> list[Trace]:

@@ -56,12 +56,24 @@ def _peak(
     placed = [i for i in mine.tolist() if facts[i].placed]
     fixed = max((facts[i].end for i in placed), default=0)
     floating = np.array([i for i in mine.tolist() if not facts[i].placed], int)
-    sizes = np.array([-(-facts[i].row_bytes // unit) * unit for i in floating.tolist()], int)
+    sizes = np.array([_room(facts[i], unit) for i in floating.tolist()], int)
     level, at = _fullest(first[floating], last[floating], sizes)
     live = [facts[i] for i in floating.tolist() if first[i] <= at <= last[i]]
     live += [facts[i] for i in placed]
     ordered = tuple(sorted(live, key=lambda f: -f.row_bytes))
     return Need(space, number, level + fixed, memory.usable, ordered)
+
+
+def _room(facts: BufferFacts, unit: int) -> int:
+    """Bytes a partition that a tensor takes at least.
+
+    In SBUF low tensors can lie beside each other: those of 64 partitions in pairs, those of 32 in
+    fours. Where they start is the compiler's choice, so that only what can never fit is too much.
+    """
+    if facts.space != "sbuf":
+        return -(-facts.row_bytes // unit) * unit
+    share = next((n for low, n in ((32, 4), (64, 2)) if facts.rows <= low), 1)
+    return -(-facts.row_bytes // share)
 
 
 def _fullest(first: np.ndarray, last: np.ndarray, sizes: np.ndarray) -> tuple[int, int]:
