@@ -290,9 +290,9 @@ def test_outputs_are_the_callers_to_change():
 
 
 def test_a_tile_on_chip_is_no_output():
-    with pytest.raises(BadArguments, match="which is on chip") as caught:
+    with pytest.raises(Violations, match="which is on chip") as caught:
         value(lambda a: load(a), A)
-    assert "shared_hbm" in caught.value.fix
+    assert "shared_hbm" in caught.value.found[0].fix
 
 
 # --- torch

@@ -5,7 +5,8 @@ whose others are those of the data, with size 1 where the address does not depen
 """
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from math import prod
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -145,20 +146,28 @@ def address(
     rows = np.broadcast_to(index.astype(np.int64), shape)
     inside = listed_rows(index, shape, target[0])
     if not skip and not inside.all():
-        wrong = (index < 0) | (index >= target[0])
-        where = [int(n) for n in np.argwhere(wrong)[0]]
-        raise OutOfBounds(
-            f"an index has the value {int(index[tuple(where)])}",
-            {"where": f"index{where}, and {int(wrong.sum()) - 1} more are outside"},
-            limit=f"0 to {target[0] - 1}",
-            fix="oob_mode.skip leaves out what is outside",
-            see="nki.isa.dma_copy",
-        )
+        _refuse(index, target)
     others = [
         np.minimum(place, size - 1)
         for place, size in zip(np.ogrid[tuple(slice(n) for n in shape)], target[1:], strict=True)
     ]
     return (np.clip(rows, 0, target[0] - 1), *others), inside
+
+
+def _refuse(index: np.ndarray, target: tuple[int, ...]) -> NoReturn:
+    """A row that is not there; the cause says it as NumPy does of the flattened tensor."""
+    wrong = (index < 0) | (index >= target[0])
+    where = [int(n) for n in np.argwhere(wrong)[0]]
+    row, size = int(index[tuple(where)]), prod(target[1:])
+    raise OutOfBounds(
+        f"an index has the value {row}",
+        {"where": f"index{where}, and {int(wrong.sum()) - 1} more are outside"},
+        limit=f"0 to {target[0] - 1}",
+        fix="oob_mode.skip leaves out what is outside",
+        see="nki.isa.dma_copy",
+    ) from IndexError(
+        f"index {row * size} is out of bounds for axis 0 with size {target[0] * size}"
+    )
 
 
 def _index_rules(index: Tile) -> Iterator[Rule]:

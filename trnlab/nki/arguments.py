@@ -84,10 +84,12 @@ class Arguments:
         for tile in tiles_in(outer):
             self.returned.add(tile.storage.index)
             if tile.space not in HBM_SPACES:
-                raise BadArguments(
+                self.run.report(
+                    BadArguments,
                     f"the kernel returns {tile.describe()}, which is on chip",
+                    {},
                     fix="store it to a tensor with buffer=nl.shared_hbm and return that",
-                    place=self.run.program.place(tile.storage.place),
+                    at=tile.storage.place,
                 )
             if self.run.values:
                 self.run.executor.check_output(tile)

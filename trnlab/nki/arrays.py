@@ -16,9 +16,9 @@ TOO_WIDE = {
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is an array of the caller; NumPy's scalars count as numbers."""
+    """Whether a value is an array of the caller; NumPy's scalars count as numbers, not its types."""
     here = hasattr(value, "shape") and hasattr(value, "dtype")
-    return here and not isinstance(value, (Tile, np.generic))
+    return here and not isinstance(value, (Tile, np.generic, type))
 
 
 def facts_of(value: Any, name: str) -> tuple[tuple[int, ...], Any]:

@@ -8,6 +8,7 @@ first of a kind makes an instruction object.
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,13 @@ def _incomplete(run: Run, kind: type[Instruction], operands: tuple[Any, ...]) ->
 
 def key_of(kind: type[Instruction], operands: tuple[Any, ...]) -> tuple[Any, ...]:
     """What distinguishes this call from others, as far as rules and cost go."""
+    try:
+        return _key_maker(kind)(*operands)
+    except (AttributeError, TypeError):  # something that is no operand
+        return _any_key(kind, operands)
+
+
+def _any_key(kind: type[Instruction], operands: tuple[Any, ...]) -> tuple[Any, ...]:
     parts: list[Any] = [kind]
     for f, value in zip(kind.parameters, operands, strict=True):
         if f.name in kind.lists:
@@ -159,6 +167,14 @@ def key_of(kind: type[Instruction], operands: tuple[Any, ...]) -> tuple[Any, ...
             number = f.name in kind.scalars or f.name in kind.numbers
             parts.append(exact(value) if number else value)
     return tuple(parts)
+
+
+@cache
+def _key_maker(kind: type[Instruction]) -> Callable[..., tuple[Any, ...]]:
+    names = [kind.spelled.get(f.name, f.name) for f in fields(kind)]
+    parts = [_key(kind, f.name, name) for f, name in zip(fields(kind), names, strict=True)]
+    text = f"lambda {', '.join(names)}: (KIND, {', '.join(parts)})"
+    return eval(text, {"KIND": kind, "Tile": Tile, "exact": exact})
 
 
 def _settled(value: Any, kind: type[Instruction], name: str) -> Any:

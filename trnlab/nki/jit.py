@@ -275,6 +275,8 @@ def _simulate(
         bound.check_outputs(returned)
     except ProgramError as last:  # nothing after this has a meaning, but what came before counts
         last.place = last.place or run.here()
+        if not how.strict and isinstance(last.__cause__, IndexError):
+            raise IndexError(str(last.__cause__)) from last  # as the vendor's simulator says it
         if not run.found or isinstance(last, Violations):
             raise
         raise Violations([*run.found.values(), last]) from None

@@ -60,6 +60,7 @@ class Run:
     def __post_init__(self) -> None:
         self.executor: Executor = Executor(self.report, self.doubt, strict_reads=self.api == "nki")
         self.core = self.chip.core
+        self.at: int | None = None  # the source line that counts, where it is not the one that runs
         self._places = self.program.places
         self._shapes: dict[Any, tuple[int, str, int, int]] = {}  # of tensors that were found legal
         self._head = self.program.heads.extend
@@ -142,12 +143,16 @@ class Run:
 
     def place(self) -> int:
         """The number of the user's source line that is running."""
+        if self.at is not None:
+            return self.at
         frame = _user_frame()
         key = (frame.f_code, frame.f_lineno)
         return self._places.setdefault(key, len(self._places))
 
     def here(self) -> Place:
         """The user's source line that is running."""
+        if self.at is not None:
+            return self.program.place(self.at)
         frame = _user_frame()
         return Place(frame.f_code.co_filename, frame.f_lineno)
 
@@ -288,14 +293,16 @@ class Run:
 
     def issue(self, entry: Entry, operands: tuple[Any, ...], mask: Any = None) -> None:
         """Records an instruction and, unless only time is asked for, computes it."""
-        frame = sys._getframe(2)
-        while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
-            frame = frame.f_back
-        key = (frame.f_code, frame.f_lineno)
-        places = self._places
-        place = places.get(key)
+        place = self.at
         if place is None:
-            place = places[key] = len(places)
+            frame = sys._getframe(2)
+            while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+                frame = frame.f_back
+            key = (frame.f_code, frame.f_lineno)
+            places = self._places
+            place = places.get(key)
+            if place is None:
+                place = places[key] = len(places)
         self._head((entry.number, place, self.core_index))
         for position, item in entry.picks:
             tile = operands[position] if item < 0 else operands[position][item]

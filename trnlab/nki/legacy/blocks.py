@@ -13,7 +13,8 @@ from trnlab.nki.jit import running
 from trnlab.nki.legacy.declared import once
 from trnlab.nki.legacy.index import Index
 from trnlab.nki.legacy.placing import Placement
-from trnlab.nki.legacy.tensor import OldTensor, without_ellipsis
+from trnlab.nki.legacy.subscript import without_ellipsis
+from trnlab.nki.legacy.tensor import OldTensor
 from trnlab.nki.tensor import DynamicSlice
 
 

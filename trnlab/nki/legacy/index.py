@@ -2,31 +2,35 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from trnlab.errors import BadArguments, NotModelled
+from trnlab.nki.jit import running
+from trnlab.nki.legacy.pattern import ALL, Pattern, pattern
 
 Ranges = list[tuple[int, int]]  # first and past the last element of each dimension
 
 
-@dataclass(frozen=True, eq=False)
 class Index:
-    """offset + sum(step[d] * i[d]) over a broadcast shape; a dimension of size 1 has step 0."""
+    """offset + sum(steps[d] * i[d]) over a broadcast shape."""
 
-    offset: int
-    sizes: tuple[int, ...]
-    steps: tuple[int, ...]
-
+    __slots__ = ("offset", "pattern")
     __array_ufunc__ = None  # NumPy's numbers leave arithmetic to this class
+
+    def __init__(self, offset: int, pattern: Pattern) -> None:
+        self.offset, self.pattern = offset, pattern
 
     @classmethod
     def over(cls, offset: int, sizes: Any, steps: Any) -> "Index":
         """An index with these sizes and steps."""
-        steps = tuple(s if n > 1 else 0 for n, s in zip(sizes, steps, strict=True))
-        return cls(offset, tuple(sizes), steps)
+        return cls(offset, pattern(tuple(sizes), tuple(steps)))
+
+    @classmethod
+    def number(cls, value: int, ndim: int = 1) -> "Index":
+        """An index that is the same everywhere."""
+        return cls(value, pattern((1,) * ndim, (0,) * ndim))
 
     @classmethod
     def along(cls, values: range, axis: int, ndim: int) -> "Index":
@@ -36,18 +40,32 @@ class Index:
         return cls.over(values.start, sizes, steps)
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def sizes(self) -> tuple[int, ...]:
         """Sizes of the dimensions this varies over."""
-        return self.sizes
+        return self.pattern.sizes
+
+    shape = sizes
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """How much the value grows along each dimension."""
+        return self.pattern.steps
 
     @property
     def ndim(self) -> int:
         """How many dimensions this has."""
-        return len(self.sizes)
+        return self.pattern.ndim
 
     def __getitem__(self, key: Any) -> "Index":
         """Adds dimensions with None; a slice of a dimension takes a part of it."""
-        key = key if isinstance(key, tuple) else (key,)
+        key = key if key.__class__ is tuple else (key,)
+        new = tuple([part is None for part in key])
+        for part in key:
+            if part is not None and (part.__class__ is not slice or part != ALL):
+                return self._part(key)
+        return Index(self.offset, self.pattern.expanded(new))
+
+    def _part(self, key: tuple[Any, ...]) -> "Index":
         parts = iter(zip(self.sizes, self.steps, strict=True))
         spare = self.ndim - sum(k is not None and k is not Ellipsis for k in key)
         offset, sizes, steps = self.offset, [], []
@@ -73,48 +91,47 @@ class Index:
         rest = list(parts)
         return Index.over(offset, (*sizes, *(n for n, _ in rest)), (*steps, *(s for _, s in rest)))
 
-    def _join(self, other: Any, sign: int) -> "Index":
-        if not isinstance(other, Index):
-            return Index(self.offset + sign * int(other), self.sizes, self.steps)
-        mine, theirs = align(self, other)
-        sizes = tuple(max(a, b) for a, b in zip(mine.sizes, theirs.sizes, strict=True))
-        steps = tuple(a + sign * b for a, b in zip(mine.steps, theirs.steps, strict=True))
-        return Index(mine.offset + sign * theirs.offset, sizes, steps)
-
     def __add__(self, other: Any) -> "Index":
-        return self._join(other, 1) if _affine(other) else NotImplemented
+        if other.__class__ is Index:
+            return Index(self.offset + other.offset, self.pattern.plus(other.pattern))
+        if not hasattr(other, "__index__"):
+            return NotImplemented
+        return Index(self.offset + other.__index__(), self.pattern)
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> "Index":
-        return self._join(other, -1) if _affine(other) else NotImplemented
+        if other.__class__ is Index:
+            return self + -other
+        if not hasattr(other, "__index__"):
+            return NotImplemented
+        return Index(self.offset - other.__index__(), self.pattern)
 
     def __rsub__(self, other: Any) -> "Index":
-        return (-self)._join(other, 1)
+        return -self + other
 
     def __neg__(self) -> "Index":
-        return self * -1
+        return Index(-self.offset, self.pattern.times(-1))
 
     def __mul__(self, factor: Any) -> "Index":
-        if isinstance(factor, Index):
+        if factor.__class__ is Index:
             one, other = (self, factor) if factor.constant is not None else (factor, self)
             if other.constant is None:
                 raise NotModelled("the product of two indices", "addresses that are not affine")
             return (one + other * 0) * other.constant
-        if not _affine(factor):
+        if not hasattr(factor, "__index__"):
             return NotImplemented
-        scale = int(factor)
-        return Index(self.offset * scale, self.sizes, tuple(s * scale for s in self.steps))
+        scale = factor.__index__()
+        return Index(self.offset * scale, self.pattern.times(scale))
 
     __rmul__ = __mul__
 
     def __floordiv__(self, factor: int) -> "Index":
         low, high = self.bounds()
         if low // factor == high // factor:
-            return Index(low // factor, self.sizes, (0,) * self.ndim)
+            return Index(low // factor, self.pattern.times(0))
         if all(s % factor == 0 for s in self.steps):
-            steps = tuple(s // factor for s in self.steps)
-            return Index(self.offset // factor, self.sizes, steps)
+            return Index.over(self.offset // factor, self.sizes, [s // factor for s in self.steps])
         raise NotModelled("dividing an index", "addresses that are not affine: split the dimension")
 
     def __mod__(self, factor: int) -> "Index":
@@ -122,7 +139,7 @@ class Index:
         if low // factor == high // factor:
             return self - (low // factor) * factor
         if all(s % factor == 0 for s in self.steps):
-            return Index(self.offset % factor, self.sizes, (0,) * self.ndim)
+            return Index(self.offset % factor, self.pattern.times(0))
         raise NotModelled("an index modulo a number", "addresses that are not affine")
 
     def __ge__(self, other: Any) -> "Mask":
@@ -149,31 +166,25 @@ class Index:
 
     def bounds(self) -> tuple[int, int]:
         """The smallest and the largest value."""
-        reach = [s * (n - 1) for s, n in zip(self.steps, self.sizes, strict=True)]
-        return (
-            self.offset + sum(r for r in reach if r < 0),
-            self.offset + sum(r for r in reach if r > 0),
-        )
+        return self.offset + self.pattern.low, self.offset + self.pattern.high
 
     def padded(self, ndim: int) -> "Index":
         """With new dimensions of size 1 in front."""
-        lead = ndim - self.ndim
-        return Index(self.offset, (1,) * lead + self.sizes, (0,) * lead + self.steps)
+        return Index(self.offset, self.pattern.padded(ndim))
 
     def permuted(self, order: list[int]) -> "Index":
         """The index with its dimensions in another order."""
-        full = self.padded(len(order))
-        sizes, steps = full.sizes, full.steps
-        return Index(self.offset, tuple(sizes[a] for a in order), tuple(steps[a] for a in order))
+        full = self.pattern.padded(len(order))
+        return Index.over(self.offset, [full.sizes[a] for a in order], [full.steps[a] for a in order])
 
     def cut(self, ranges: Ranges) -> "Index":
         """The part in these ranges of the dimensions."""
-        full = self.padded(len(ranges))
-        offset = full.offset + sum(s * low for s, (low, _) in zip(full.steps, ranges, strict=True))
+        full = self.pattern.padded(len(ranges))
+        offset = self.offset + sum(s * low for s, (low, _) in zip(full.steps, ranges, strict=True))
         sizes = [
             high - low if n > 1 else 1 for n, (low, high) in zip(full.sizes, ranges, strict=True)
         ]
-        return Index(offset, tuple(sizes), full.steps)
+        return Index.over(offset, sizes, full.steps)
 
     def array(self) -> np.ndarray:
         """Every value, as integers of the index's shape."""
@@ -200,22 +211,6 @@ class Index:
         )
 
 
-def _affine(value: Any) -> bool:
-    """Whether a value may be part of an index expression; tiles may not."""
-    return isinstance(value, Index) or hasattr(value, "__index__")
-
-
-def align(a: Index, b: Index) -> tuple[Index, Index]:
-    """Both with equally many dimensions, new ones in front, as NumPy broadcasts."""
-    pairs = list(zip_longest(reversed(a.sizes), reversed(b.sizes), fillvalue=1))
-    if any(m != n and 1 not in (m, n) for m, n in pairs):
-        raise BadArguments(
-            f"indices of shapes {a.sizes} and {b.sizes} do not broadcast",
-            fix="give each index expression its own dimension, with None in the others",
-        )
-    return a.padded(len(pairs)), b.padded(len(pairs))
-
-
 @dataclass(frozen=True, eq=False)
 class Mask:
     """Affine conditions, each ``term >= 0``, that hold together."""
@@ -227,7 +222,7 @@ class Mask:
             return self
         if isinstance(other, Mask):
             return Mask(self.terms + other.terms)
-        return self if other else Mask((Index(-1, (1,), (0,)),))
+        return self if other else Mask((Index.number(-1),))
 
     __rand__ = __and__
 
@@ -239,9 +234,16 @@ class Mask:
     __ror__ = __or__
 
     def __bool__(self) -> bool:
-        raise BadArguments(
-            "a branch depends on a mask", fix="pass the condition as mask=; join masks with &"
+        """Python's ``and`` asks, and then takes the second mask alone."""
+        running().report(
+            BadArguments,
+            "a branch depends on a mask",
+            {"of `a and b`": "only b holds"},
+            "comparisons joined with & only",
+            "pass the condition as mask=; join masks with &",
+            "nki.language",
         )
+        return True
 
     @property
     def always(self) -> bool | None:
@@ -325,13 +327,14 @@ def where_all(terms: tuple[Index, ...], ranges: Ranges) -> np.ndarray:
     out = np.ones(shape, bool)
     for term in terms:
         part = term.cut(ranges)
-        out &= Index(part.offset, shape, part.steps).array() >= 0
+        out &= part.array() >= 0
     return out
 
 
 def arange(*args: Any) -> Index:
     """The integers of a range along one new dimension; add the others with None."""
-    return Index.along(range(*(int(a) for a in args)), 0, 1)
+    values = range(*[int(a) for a in args])
+    return Index(values.start, pattern((len(values),), (values.step,)))
 
 
 class Grid(tuple[Index, ...]):

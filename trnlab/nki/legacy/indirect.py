@@ -18,10 +18,11 @@ from trnlab.isa.indirect import (
 from trnlab.isa.tile import Tile
 from trnlab.nki.jit import running
 from trnlab.nki.legacy import masking
-from trnlab.nki.legacy.index import Index, Mask, Ranges, align
+from trnlab.nki.legacy.index import Index, Mask, Ranges
 from trnlab.nki.legacy.issuing import emit, issue, on_sbuf
 from trnlab.nki.legacy.pending import result
-from trnlab.nki.legacy.tensor import OldTensor, as_index, inside
+from trnlab.nki.legacy.subscript import as_index, inside
+from trnlab.nki.legacy.tensor import OldTensor
 from trnlab.nki.tensor import DynamicSlice
 from trnlab.nki.tensors import make
 
@@ -56,10 +57,10 @@ class Indirect:
         ndim = max([index.ndim, *(o.ndim for o in others)])
         while index.ndim < ndim:
             index = index.expand_dims(index.ndim)
-        full = Index(0, index.shape, (0,) * ndim)
+        full = Index.over(0, index.shape, (0,) * ndim)
         for i, other in enumerate(others):
-            others[i], full = align(other, full)
-            full = full + others[i] * 0
+            full = full + other * 0
+            others[i] = other.padded(full.ndim)
         sizes = tuple(n for a, n in enumerate(tensor.shape) if a != axis)
         if not inside(others, sizes):
             raise tensor._bounds("index expressions beside a tile leave the tensor", tensor.shape)
@@ -192,7 +193,7 @@ def _written_out(tensor: OldTensor, parts: tuple[Any, ...], index: Any) -> tuple
         if axis not in spans
         else Index.along(range(start, start + count * step, step), kept.index(axis), ndim)
         if axis in kept
-        else Index(start, (1,) * ndim, (0,) * ndim)
+        else Index.number(start, ndim)
         for axis, part in enumerate(parts)
         for start, count, step, _ in [spans.get(axis, (0, 1, 1, True))]
     )

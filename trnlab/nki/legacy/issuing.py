@@ -24,7 +24,7 @@ VECTOR_TRANSPOSE = 32  # rows and columns that the vector engine transposes
 
 def emit(kind: type[Instruction], *operands: Any, mask: Any = None) -> None:
     """Issues an instruction on the part of its tiles that the mask leaves."""
-    known = masking.settled(mask)
+    known = True if mask is None else masking.settled(mask)
     if kind is NcMatmul:
         operands = masking.masked_inputs(operands) or ()
         if not operands:
@@ -33,7 +33,7 @@ def emit(kind: type[Instruction], *operands: Any, mask: Any = None) -> None:
     if known is False or found is None:
         return
     operands, chosen = found
-    operands = tuple(v.checked() if isinstance(v, OldTensor) else v for v in operands)
+    operands = tuple([v.checked() if v.__class__ is OldTensor else v for v in operands])
     *before, last = _lowered(kind, operands)
     for each, parts in before:
         issue(each, parts, chosen if each is kind else None)
@@ -43,7 +43,8 @@ def emit(kind: type[Instruction], *operands: Any, mask: Any = None) -> None:
 def issue(kind: type[Instruction], operands: tuple[Any, ...], chosen: Any = None) -> None:
     """Issues one instruction as it is, storing results only where ``chosen`` says."""
     run = running()
-    operands = operands + tuple(f.default for f in kind.parameters[len(operands) :])
+    if len(operands) < len(kind.parameters):
+        operands += tuple(f.default for f in kind.parameters[len(operands) :])
     key = key_of(kind, operands)
     entry = run.entries.get(key) or run.enter(kind, operands, key)
     run.issue(entry, operands, chosen)

@@ -4,8 +4,6 @@
 import builtins
 import math
 import sys
-from collections.abc import Iterator
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -42,11 +40,11 @@ from trnlab.nki.language import (
 )
 from trnlab.nki.legacy.blocks import blocked, each_tile
 from trnlab.nki.legacy.composite import *  # noqa: F403
-from trnlab.nki.legacy.declared import unrolled
 from trnlab.nki.legacy.grid import nc, spmd_dim
 from trnlab.nki.legacy.index import arange, mgrid
 from trnlab.nki.legacy.indirect import Indirect
 from trnlab.nki.legacy.issuing import emit
+from trnlab.nki.legacy.loops import affine_range, sequential_range, static_range
 from trnlab.nki.legacy.math import (
     OPERATORS,
     broadcast_to,
@@ -68,36 +66,6 @@ globals().update(OPERATORS)
 
 class par_dim(int):
     """Marks the partition dimension in a shape."""
-
-
-class LoopIndex(int):
-    """A loop variable that knows whether this is the first iteration."""
-
-    first: bool
-
-
-def _loop(*args: Any, frame: FrameType | None = None) -> Iterator[int]:
-    values = range(*(int(a) for a in args))
-    for number, value in enumerate(values if frame is None else unrolled(values, frame)):
-        settle()
-        index = LoopIndex(value)
-        index.first = number == 0
-        yield index
-
-
-def affine_range(*args: Any, **_: Any) -> Iterator[int]:
-    """A loop whose iterations do not depend on each other; run one after the other here."""
-    return _loop(*args)
-
-
-def sequential_range(*args: Any, **_: Any) -> Iterator[int]:
-    """A loop whose iterations depend on each other."""
-    return _loop(*args)
-
-
-def static_range(*args: Any, **_: Any) -> Iterator[int]:
-    """A loop that is unrolled."""
-    return _loop(*args, frame=sys._getframe(1))
 
 
 def ndarray(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: Any) -> Any:

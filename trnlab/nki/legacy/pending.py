@@ -7,33 +7,50 @@ the next one, or an assignment, tells.
 """
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
+from trnlab import formats
 from trnlab.errors import OutOfBounds
 from trnlab.isa.dma import DmaCopy, DmaTranspose
 from trnlab.isa.elementwise import TensorTensor
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul, NcTranspose
 from trnlab.isa.move import Memset, TensorCopy
-from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Space, Tile
-from trnlab.nki.jit import launch
+from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Layout, Space, Tile, layout, row_major
+from trnlab.nki.jit import launch, running
 from trnlab.nki.legacy.issuing import emit, on_sbuf, turns_into
 from trnlab.nki.legacy.tensor import OldTensor
 from trnlab.nki.tensor import NkiTensor
-from trnlab.nki.tensors import make
+from trnlab.nki.tensors import check_shape
 
 __all__ = ["LoopSum", "add_into", "assign", "emit", "result", "settle"]
 
 ACCUMULATE = 6  # where NcMatmul has it
 
+_layouts: dict[Any, Layout] = {}  # of new tiles: memory, dtype and shape as asked for
+
 
 @dataclass(eq=False)
 class Pending:
-    """An instruction without a destination; it goes to ``operands[0]`` if none comes."""
+    """An instruction without a destination; it goes to ``made``, a new tile, if none comes."""
 
     kind: type[Instruction]
-    operands: list[Any]
+    made: OldTensor
+    operands: tuple[Any, ...]
     mask: Any
+    place: int  # where the kernel asked for it
+
+    def issue(self, dst: OldTensor, operands: tuple[Any, ...]) -> None:
+        """Issues it, as if where it was asked for."""
+        run = running()
+        run.at = self.place
+        try:
+            if dst is self.made:
+                dst.appear(run)
+            emit(self.kind, dst, *operands, mask=self.mask)
+        finally:
+            run.at = None
 
 
 def result(
@@ -45,19 +62,29 @@ def result(
     space: Space = SBUF,
 ) -> OldTensor:
     """Holds an instruction back and returns the tile that it would make."""
-    settle()
-    made = make(shape, dtype, space)
     here = launch()
-    here.pending, here.settle = Pending(kind, [made, *operands], mask), settle
+    if here.pending is not None:
+        settle()
+    shape = tuple(shape)
+    found = _layouts.get((space, dtype, shape))
+    if found is None:
+        sizes = check_shape(shape)
+        columns = prod(sizes[1:])
+        found = layout(space, formats.format_of(dtype), sizes, row_major(sizes), columns)
+        _layouts[space, dtype, shape] = found
+    made = OldTensor.promised(found)
+    here.pending = Pending(kind, made, operands, mask, here.run.place())
+    here.settle = settle
     return made
 
 
 def settle() -> None:
     """Issues the instruction that was held back, if there is one."""
     here = launch()
-    waiting, here.pending = here.pending, None
+    waiting = here.pending
     if waiting is not None:
-        emit(waiting.kind, *waiting.operands, mask=waiting.mask)
+        here.pending = None
+        waiting.issue(waiting.made, waiting.operands)
 
 
 def assign(dst: Any, value: Any) -> None:
@@ -67,10 +94,10 @@ def assign(dst: Any, value: Any) -> None:
         dst.scatter(value)
         return
     waiting = launch().pending
-    if waiting is not None and value is waiting.operands[0] and _may_write(waiting, dst, value):
+    if waiting is not None and value is waiting.made and _may_write(waiting, dst, value):
         launch().pending = None
         target = _shaped(dst, value.shape)
-        emit(waiting.kind, target, *waiting.operands[1:], mask=waiting.mask)
+        waiting.issue(target, waiting.operands)
         value.storage, value.layout, value.offset = target.storage, target.layout, target.offset
         value.sig, value.axes = target.sig, target.axes
         return
@@ -92,7 +119,7 @@ def _may_write(waiting: Pending, dst: OldTensor, value: OldTensor) -> bool:
     if waiting.kind in (DmaCopy, DmaTranspose):
         return dst.space is SBUF
     if waiting.kind is NcTranspose:
-        return turns_into(dst, waiting.operands[1], value.space)
+        return turns_into(dst, waiting.operands[0], value.space)
     return dst.space not in HBM_SPACES
 
 
@@ -125,14 +152,14 @@ def add_into(dst: OldTensor, value: Any) -> OldTensor:
     waiting = launch().pending
     if (
         waiting is not None
-        and value is waiting.operands[0]
+        and value is waiting.made
         and waiting.kind is NcMatmul
         and dst.space is PSUM
     ):
         launch().pending = None
-        operands = [_shaped(dst, value.shape), *waiting.operands[1:]]
-        operands[ACCUMULATE] = True
-        emit(waiting.kind, *operands, mask=waiting.mask)
+        operands = waiting.operands
+        added = (*operands[: ACCUMULATE - 1], True, *operands[ACCUMULATE:])
+        waiting.issue(_shaped(dst, value.shape), added)
         return dst
     from trnlab.nki.legacy import math
 

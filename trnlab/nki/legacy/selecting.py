@@ -25,7 +25,7 @@ def affine_select(
 ) -> Any:  # fmt: skip
     """on_true_tile where the predicate holds, on_false_value elsewhere."""
     if not isinstance(pred, Mask):  # its value is known
-        pred = Mask((Index(0 if pred else -1, (1,), (0,)),))
+        pred = Mask((Index.number(0 if pred else -1),))
     fitted = pred.fitted(on_true_tile.shape)
     equal = pred.is_equality
     if fitted is None or (len(pred.terms) > 1 and not equal):

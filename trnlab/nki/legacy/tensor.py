@@ -6,10 +6,13 @@ from typing import Any
 from trnlab.errors import BadArguments, NotModelled, OutOfBounds
 from trnlab.isa.tile import Buffer, Layout, Tile, layout
 from trnlab.nki.jit import running
-from trnlab.nki.legacy.index import Index, Mask, Ranges, align
+from trnlab.nki.legacy.index import Index, Mask, Ranges
+from trnlab.nki.legacy.loops import LoopIndex
+from trnlab.nki.legacy.pattern import ALL
+from trnlab.nki.legacy.subscript import as_index, inside, plan, start, without_ellipsis
 from trnlab.nki.tensor import DynamicSlice, NkiTensor
+from trnlab.sim.core import Run
 
-ALL = slice(None)
 Span = tuple[int, int, int, bool]  # start, count, step, and whether the dimension goes
 
 
@@ -51,8 +54,43 @@ class OldTensor(NkiTensor):
         self.axes: tuple[tuple[Index, ...], tuple[int, ...]] | None = None
         self.only: Mask | None = None
 
+    @classmethod
+    def promised(cls, layout: Layout) -> "OldTensor":
+        """A new tile that an instruction will make, unless its result is assigned elsewhere."""
+        made = cls.__new__(cls)
+        made.layout, made.offset, made.axes, made.only = layout, 0, None, None
+        return made
+
+    def appear(self, run: Run) -> None:
+        """Gives a promised tile a tensor of its own."""
+        here = self.layout
+        Tile.__init__(self, run.buffer(here.space, here.dtype, here.shape), here)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("storage", "sig"):
+            raise AttributeError(f"a tile has no attribute {name!r}")
+        from trnlab.nki.legacy.pending import settle
+
+        settle()  # somebody wants to know where a promised tile is: it is not assigned
+        return object.__getattribute__(self, name)
+
     def __getitem__(self, key: Any) -> Any:
-        parts = without_ellipsis(key if isinstance(key, tuple) else (key,), self.ndim)
+        parts = key if key.__class__ is tuple else (key,)
+        advanced = plain = True
+        for part in parts:
+            kind = part.__class__
+            if kind is Index:
+                plain = False
+            elif kind is slice:
+                advanced = False
+            elif kind is not int and kind is not LoopIndex:
+                return self._unusual(without_ellipsis(parts, self.ndim))
+        if len(parts) > self.ndim:
+            raise self._bounds(f"{len(parts)} indices for {self.ndim} dimensions", "")
+        return self._basic(parts) if plain else self._advanced(parts)
+
+    def _unusual(self, parts: tuple[Any, ...]) -> Any:
+        """A subscript with more than whole numbers, slices and index expressions."""
         if len(parts) > self.ndim:
             raise self._bounds(f"{len(parts)} indices for {self.ndim} dimensions", "")
         if any(isinstance(p, Tile) for p in parts):
@@ -68,18 +106,31 @@ class OldTensor(NkiTensor):
     def _basic(self, parts: tuple[Any, ...]) -> "OldTensor":
         parts = (*parts, *(ALL,) * (self.ndim - len(parts)))
         spans = [self._span(p, axis) for axis, p in enumerate(parts)]
-        keep = self._kept([drop for *_, drop in spans])
-        offset, shape, strides, inside = self.offset, [], [], self.axes is None
-        for (start, count, step, _), stride, size, kept in zip(
-            spans, self.strides, self.shape, keep, strict=True
+        here = self.layout
+        offset, inside = self.offset, self.axes is None
+        for (first, count, step, _), stride, size in zip(
+            spans, here.strides, here.shape, strict=True
         ):
-            offset += start * stride
-            inside = inside and start >= 0 and start + (count - 1) * step < size
-            if kept:
-                shape.append(count)
-                strides.append(stride * step)
-        axes = None if inside else self._axes(spans, keep)
-        return self._view(tuple(shape), tuple(strides), offset, axes)
+            offset += first * stride
+            inside = inside and first >= 0 and first + (count - 1) * step < size
+        form = tuple([span[1:] for span in spans])
+        made = here.sub.get(form)
+        if made is None:
+            made = here.sub[form] = self._cut_layout(form)
+        if inside:
+            return OldTensor(self.storage, made, offset)
+        return self._loose(made, offset, self._axes(spans, self._kept([s[3] for s in spans])))
+
+    def _cut_layout(self, form: tuple[tuple[int, int, bool], ...]) -> Layout:
+        keep = self._kept([drop for *_, drop in form])
+        kept = [
+            (count, stride * step)
+            for (count, step, _), stride, stays in zip(form, self.strides, keep, strict=True)
+            if stays
+        ]
+        here = self.layout
+        shape, strides = tuple(n for n, _ in kept), tuple(s for _, s in kept)
+        return layout(here.space, here.dtype, shape, strides, here.pitch)
 
     def _span(self, item: Any, axis: int) -> Span:
         size = self.shape[axis]
@@ -110,39 +161,24 @@ class OldTensor(NkiTensor):
             found.append(
                 Index.along(values, sum(keep[:axis]), ndim)
                 if keep[axis]
-                else Index(start, (1,) * ndim, (0,) * ndim)
+                else Index.number(start, ndim)
             )
         return tuple(found), self.shape
 
     def _advanced(self, parts: tuple[Any, ...]) -> "OldTensor":
         self.checked()
-        if len(parts) < self.ndim:
-            raise BadArguments(
-                f"{self.storage.name}: {len(parts)} indices for {self.ndim} dimensions",
-                {"tensor": self.describe()},
-                place=running().here(),
-                fix="give one index expression a dimension",
-            )
-        axes = [as_index(p, self.shape[axis], self) for axis, p in enumerate(parts)]
-        for i in range(len(axes)):
-            for j in range(len(axes)):
-                axes[i], axes[j] = align(axes[i], axes[j])
-        shape = tuple(max(sizes) for sizes in zip(*(a.sizes for a in axes), strict=True))
-        if len(shape) == 1:
-            raise BadArguments(
-                f"{self.storage.name} is indexed with a 1-D nl.arange",
-                {"tensor": self.describe()},
-                place=running().here(),
-                fix="add a dimension: nl.arange(n)[:, None]",
-            )
-        return self._addressed(axes, shape)
-
-    def _addressed(self, axes: list[Index], shape: tuple[int, ...]) -> "OldTensor":
-        places = list(zip(axes, self.strides, strict=True))
-        offset = self.offset + sum(a.offset * s for a, s in places)
-        strides = tuple(sum(a.steps[d] * s for a, s in places) for d in range(len(shape)))
-        pending = None if inside(axes, self.shape) else (tuple(axes), self.shape)
-        return self._view(shape, strides, offset, pending)
+        found, axes = plan(self, parts)
+        offset, inside = self.offset, True
+        for part, (stride, low, high) in zip(parts, axes, strict=True):
+            first = part.offset if part.__class__ is Index else start(part, low + high + 1, self)
+            offset += first * stride
+            if not low <= first <= high:
+                inside = False
+        if inside:
+            return OldTensor(self.storage, found, offset)
+        ndim = len(found.shape)
+        indices = [as_index(p, self.shape[a], self).padded(ndim) for a, p in enumerate(parts)]
+        return self._loose(found, offset, (tuple(indices), self.shape))
 
     def _operand(self, mask: Mask) -> "OldTensor":
         """``tile[mask]``, as `matmul` takes its operands: only what the mask leaves counts."""
@@ -153,8 +189,10 @@ class OldTensor(NkiTensor):
     def _view(self, shape: Any, strides: Any, offset: int, axes: Any = None) -> "OldTensor":
         here = self.layout
         made = layout(here.space, here.dtype, tuple(shape), tuple(strides), here.pitch)
-        if axes is None:
-            return OldTensor(self.storage, made, offset)
+        return self._loose(made, offset, axes) if axes else OldTensor(self.storage, made, offset)
+
+    def _loose(self, made: Layout, offset: int, axes: Any) -> "OldTensor":
+        """A view that may leave its tensor, until a mask says which part of it is meant."""
         view = OldTensor(self.storage, made, self.offset)  # its own place may not exist
         view.offset, view.axes = offset, axes
         return view
@@ -215,12 +253,13 @@ class OldTensor(NkiTensor):
         return add_into(self, other)
 
     def __bool__(self) -> bool:
-        raise BadArguments(
-            "a branch on a tensor's value",
-            {"tensor": self.describe()},
-            place=running().here(),
-            fix="ask `is not None` for optional arguments; join tiles with &, | and ~",
-        )
+        """A tensor in HBM is one, whatever it holds; what is on chip would be a value."""
+        what, given = "a branch on a tensor's value", {"tensor": self.describe()}
+        fix = "ask `is not None` for optional arguments; join tiles with &, | and ~"
+        if self.layout.on_chip:
+            raise BadArguments(what, given, place=running().here(), fix=fix)
+        running().report(BadArguments, what, given, fix=fix)
+        return True
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
@@ -279,37 +318,6 @@ class OldTensor(NkiTensor):
         from trnlab.nki.legacy import math
 
         return math.invert(self)
-
-
-def without_ellipsis(parts: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
-    """A subscript with its ellipsis, if there is one, written out."""
-    where = [i for i, p in enumerate(parts) if p is Ellipsis]
-    if not where:
-        return parts
-    fill = (ALL,) * (ndim - len(parts) + 1)
-    return (*parts[: where[0]], *fill, *parts[where[0] + 1 :])
-
-
-def as_index(item: Any, size: int, tensor: OldTensor) -> Index:
-    """A part of an advanced subscript; a slice counts only where there is nothing to choose."""
-    if isinstance(item, Index):
-        return item
-    if isinstance(item, slice):
-        item = 0 if size == 1 else None
-    if hasattr(item, "__index__"):
-        return Index(item.__index__(), (1,), (0,))
-    raise BadArguments(
-        "index expressions and slices are mixed in one subscript",
-        {"tensor": tensor.describe()},
-        place=running().here(),
-        fix="use nl.arange or nl.mgrid for every dimension",
-    )
-
-
-def inside(axes: Any, sizes: tuple[int, ...]) -> bool:
-    """Whether index expressions stay in dimensions of these sizes."""
-    bounds = [a.bounds() for a in axes]
-    return all(low >= 0 and high < n for (low, high), n in zip(bounds, sizes, strict=True))
 
 
 def _taken(index: Index, spans: list[Span], keep: list[bool]) -> Index:
