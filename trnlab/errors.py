@@ -8,6 +8,8 @@ TrnlabError
     UninitialisedRead       bytes are read that nobody wrote
     Overlap                 tensors share bytes while both are needed
     Race                    who comes first is left to chance
+    OutOfScope              a tensor is used outside of the loop that made it
+    OrderDependence         iterations of a parallel loop depend on each other
     Deadlock                cores wait for each other for ever
     BadArguments            a kernel was called with the wrong things
   UnknownName               no such chip, instruction, kernel, file
@@ -83,6 +85,14 @@ class Overlap(ProgramError):
 
 class Race(ProgramError):
     """Two accesses to the same bytes, one of them a write, that nothing orders."""
+
+
+class OutOfScope(ProgramError):
+    """A tensor is used outside of the iteration that made it."""
+
+
+class OrderDependence(ProgramError):
+    """Iterations of a parallel loop depend on each other."""
 
 
 class Deadlock(ProgramError):

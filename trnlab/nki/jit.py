@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,7 @@ class Launch:
     rank: Rank | None = None  # which part of a system this is
     inputs: set[int] = field(default_factory=set)  # tensors that are arguments
     exchanged: dict[int, Any] = field(default_factory=dict)  # tensors that collectives touch
+    order: Random | None = None  # shuffles the iterations of parallel loops
     assume: int | None = None
     turns: dict[Any, int] = field(default_factory=dict)  # of loops whose length was assumed
 

@@ -30,6 +30,7 @@ from trnlab.sim.departures import Departures
 from trnlab.sim.execute import ACCUMULATING, Entry, Executor, is_plain_copy, is_plain_load
 from trnlab.sim.findings import found_in
 from trnlab.sim.groups import Rounding
+from trnlab.sim.loops import order_free
 from trnlab.sim.program import BufferFacts, Program
 from trnlab.sim.shadow import Shadowed
 
@@ -190,6 +191,9 @@ class Run:
         except ERRORS as error:
             raise self._nonsense(kind, operands, error) from None
         self.program.costs.append(entry.cost)
+        update = order_free(model)
+        if update is not None:
+            self.program.updates[entry.number] = update
         _forget_buffers(model)
         if not broken:
             self.entries[key] = entry

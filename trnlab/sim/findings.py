@@ -1,4 +1,4 @@
-"""What only the whole program shows: memory that is too small, shared, or raced for."""
+"""What only the whole program shows: memory too small, shared or raced for, loops out of order."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +7,7 @@ from trnlab.errors import OutOfMemory, Overlap, ProgramError, Race
 from trnlab.isa.tile import PSUM_BANK
 from trnlab.machine.chip import Core
 from trnlab.sim.capacity import needs
+from trnlab.sim.loops import faults
 from trnlab.sim.program import BufferFacts, Program
 from trnlab.sim.races import Meeting, Touch, Witness, meetings
 from trnlab.sim.sharing import Clash, clashes
@@ -18,6 +19,8 @@ def found_in(
     program: Program, core: Core, api: str, witness: Witness | None = None
 ) -> Iterator[Found]:
     """Every such violation with what tells it from others; notes go to the program."""
+    for fault in faults(program):
+        yield (type(fault), fault.place, tuple(fault.given.items())), fault
     for clash in clashes(program, core):
         yield clash[:4], _clash(program, clash)
     for meeting in meetings(program, witness):

@@ -34,6 +34,19 @@ class BufferFacts(NamedTuple):
         return self.base_byte + self.row_bytes
 
 
+@dataclass(eq=False)
+class Loop:
+    """One run of a loop: where each iteration begins, and last where the loop ends.
+
+    ``starts`` counts instructions, ``tensors`` those that were made before.
+    """
+
+    place: int
+    parallel: bool
+    starts: list[int] = field(default_factory=list)
+    tensors: list[int] = field(default_factory=list)
+
+
 @dataclass
 class Program:
     """What ran, in program order."""
@@ -44,6 +57,9 @@ class Program:
     buffers: list[BufferFacts] = field(default_factory=list)
     places: dict[tuple[CodeType, int], int] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
+    loops: list[Loop] = field(default_factory=list)
+    updates: dict[int, tuple[str, bool]] = field(default_factory=dict)  # by cost: sim.loops
+    reduced: set[int] = field(default_factory=set)  # instructions that reduce over a loop
     edges: dict[int, list[int]] = field(default_factory=dict)  # who else an instruction waits for
     instances: list[int] = field(default_factory=list)  # of a grid: first instruction of each
 

@@ -57,7 +57,7 @@ class Regions:
         found: dict[int, dict[int, None]] = {r: {r: None} for r in members}
         if len(members) <= FEW:
             for a, b in combinations(members, 2):
-                if _overlap(rectangles[a], rectangles[b]):
+                if overlap(rectangles[a], rectangles[b]):
                     found[a][b] = found[b][a] = None
         else:
             self._meet_neighbours(members, rectangles, found)
@@ -77,7 +77,7 @@ class Regions:
             for bucket in self._span(region, mine):
                 near = buckets.setdefault(bucket, [])
                 for other in near:
-                    if _overlap(mine, rectangles[other]):
+                    if overlap(mine, rectangles[other]):
                         found[region][other] = found[other][region] = None
                 near.append(region)
 
@@ -104,7 +104,8 @@ def rectangle_of(facts: BufferFacts, layout: int, offset: int) -> Rectangle:
     return row, row + rows, first, first + columns * here.itemsize, step
 
 
-def _overlap(a: Rectangle, b: Rectangle) -> bool:
+def overlap(a: Rectangle, b: Rectangle) -> bool:
+    """Whether two rectangles have a byte in common."""
     if a[0] >= b[1] or b[0] >= a[1] or a[2] >= b[3] or b[2] >= a[3]:
         return False
     return not (a[4] == b[4] > 1 and (a[0] - b[0]) % a[4])

@@ -7,6 +7,7 @@ from typing import Any
 
 from trnlab.nki.jit import launch
 from trnlab.nki.legacy.declared import unrolled
+from trnlab.sim.program import Loop
 
 
 class LoopIndex(int):
@@ -15,27 +16,60 @@ class LoopIndex(int):
     first: bool
 
 
-def _loop(*args: Any, frame: FrameType | None = None) -> Iterator[int]:
-    values = range(*(int(a) for a in args))
+def affine_range(*args: Any, **_: Any) -> Iterator[int]:
+    """A loop whose iterations do not depend on each other.
+
+    They run one after the other: in order, or in the one that `Settings.shuffle` gives.
+    """
+    return _loop(_numbers(args), parallel=True)
+
+
+def sequential_range(*args: Any, **_: Any) -> Iterator[int]:
+    """A loop whose iterations depend on each other."""
+    return _loop(_numbers(args), parallel=False)
+
+
+def static_range(*args: Any, **_: Any) -> Iterator[int]:
+    """A loop that is unrolled."""
+    return _unrolled(_numbers(args), sys._getframe(1))
+
+
+def _numbers(args: tuple[Any, ...]) -> range:
+    return range(*(int(a) for a in args))
+
+
+def _loop(values: range, *, parallel: bool) -> Iterator[int]:
     here = launch()
-    for number, value in enumerate(values if frame is None else unrolled(values, frame)):
-        if here.settle is not None:
-            here.settle()
+    program = here.run.program
+    _settle()
+    loop = Loop(here.run.place(), parallel)
+    program.loops.append(loop)
+    order = list(values)
+    if parallel and here.order is not None:
+        here.order.shuffle(order)
+    try:
+        for number, value in enumerate(order):
+            _settle()
+            loop.starts.append(program.count)
+            loop.tensors.append(len(program.buffers))
+            index = LoopIndex(value)
+            index.first = number == 0
+            yield index
+        _settle()
+    finally:
+        loop.starts.append(program.count)
+        loop.tensors.append(len(program.buffers))
+
+
+def _unrolled(values: range, frame: FrameType) -> Iterator[int]:
+    for number, value in enumerate(unrolled(values, frame)):
+        _settle()
         index = LoopIndex(value)
         index.first = number == 0
         yield index
 
 
-def affine_range(*args: Any, **_: Any) -> Iterator[int]:
-    """A loop whose iterations do not depend on each other; run one after the other here."""
-    return _loop(*args)
-
-
-def sequential_range(*args: Any, **_: Any) -> Iterator[int]:
-    """A loop whose iterations depend on each other."""
-    return _loop(*args)
-
-
-def static_range(*args: Any, **_: Any) -> Iterator[int]:
-    """A loop that is unrolled."""
-    return _loop(*args, frame=sys._getframe(1))
+def _settle() -> None:
+    here = launch()
+    if here.settle is not None:
+        here.settle()

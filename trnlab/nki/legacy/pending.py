@@ -189,6 +189,12 @@ class LoopSum:
 
     def into(self, dst: OldTensor) -> None:
         """The first iteration writes, later ones combine."""
+        program = running().program
+        before = program.count
+        self._combine(dst)
+        program.reduced.update(range(before, program.count))
+
+    def _combine(self, dst: OldTensor) -> None:
         if self.first:
             copy_into(dst, self.value, self.mask)
         else:
