@@ -16,7 +16,7 @@ TOO_WIDE = {
 
 
 def is_array(value: Any) -> bool:
-    """Whether a value is an array of the caller; NumPy's scalars count as numbers, not its types."""
+    """Whether a value is an array of the caller; NumPy's scalars count as numbers."""
     here = hasattr(value, "shape") and hasattr(value, "dtype")
     return here and not isinstance(value, (Tile, np.generic, type))
 

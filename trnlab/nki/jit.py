@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -55,6 +55,7 @@ class Settings:
     stochastic: int | None = None  # seed; None: NEURON_RT_STOCHASTIC_ROUNDING_EN and _SEED
     trace_values: int = 0  # how many departures from an fp64 shadow to find
     bound: float | None = None  # of relative errors; None: by format
+    shuffle: int | None = None  # seed of another order for iterations of parallel loops
 
 
 @dataclass(eq=False)
@@ -102,13 +103,14 @@ class Result:
 
 def running() -> Run:
     """The run that is under way; raises BadArguments outside of a kernel."""
-    try:
-        return _state[-1].run
-    except IndexError:
-        raise BadArguments(
-            "an NKI function was called outside of a kernel",
-            fix="call it inside a function with @nki.jit, and call that with arrays",
-        ) from None
+    return _state[-1].run if _state else _outside()
+
+
+def _outside() -> NoReturn:
+    raise BadArguments(
+        "an NKI function was called outside of a kernel",
+        fix="call it inside a function with @nki.jit, and call that with arrays",
+    )
 
 
 def in_kernel() -> bool:
@@ -118,8 +120,7 @@ def in_kernel() -> bool:
 
 def launch() -> Launch:
     """The kernel call that is under way."""
-    running()
-    return _state[-1]
+    return _state[-1] if _state else _outside()
 
 
 def together_as_pair(here: Launch, name: str) -> Turns:
@@ -262,6 +263,7 @@ def _simulate(
     run = Run(target, values=how.values, api=kernel.api, cores=cores)
     departures = set_rounding(run, how.precise, how.stochastic, how.trace_values > 0, how.bound)
     here = Launch(run, tuple(size_of(g) for g in kernel.grid), assume=how.assume)
+    here.order = None if how.shuffle is None else Random(how.shuffle)
     bound = Arguments(run, kernel.function, args, kwargs)
     if len(instances) > 1 and run.values:
         run.executor.witness = Witness(run.program)

@@ -49,7 +49,7 @@ def order_free(model: Instruction) -> tuple[str, bool] | None:
 
 def faults(program: Program) -> Iterator[ProgramError]:
     """What is wrong with the loops of a program: all of it, each once."""
-    loops = list(_looked_at(program.loops))
+    loops = list(_looked_at(program.loops)) if program.count else []
     if loops:
         yield from _escapes(program, loops)
     parallel = [loop for loop in loops if loop.parallel and len(loop.starts) > 2]
@@ -105,7 +105,7 @@ class _Operands:
         self.update = self._updates(program, kinds)[self.instruction]
 
     def _updates(self, program: Program, kinds: np.ndarray) -> np.ndarray:
-        """For each instruction the operation of its update in place, as a number; 0 if it is none."""
+        """For each instruction the operation of its update in place, as a number; 0 for none."""
         names = {name: number + 1 for number, name in enumerate(sorted(ANY_ORDER))}
         known = [program.updates.get(kind, ("", True)) for kind in range(len(program.costs))]
         found = np.array([names.get(name, 0) for name, _ in known])[kinds]
@@ -138,9 +138,10 @@ def _dependences(program: Program, loop: Loop, operands: _Operands) -> Iterator[
     told = set()
     for tensor, a, b in _clashes(program, _accesses(loop, operands), operands):
         write, other = (a, b) if a.writes else (b, a)
-        if (write.place, other.place) in told:
+        lines = frozenset((write.place, other.place))
+        if lines in told:
             continue
-        told.add((write.place, other.place))
+        told.add(lines)
         does = "write" if other.writes else "read"
         yield OrderDependence(
             f"iterations of a parallel loop write what others {does}",
@@ -161,7 +162,8 @@ def _accesses(loop: Loop, operands: _Operands) -> dict[int, list[Access]]:
     turn = np.searchsorted(loop.starts, operands.instruction[here], "right") - 1
     outer = tensor < loop.tensors[0]
     count = loop.tensors[0] + 1
-    first, last, writes = np.full(count, len(loop.starts)), np.full(count, -1), np.zeros(count, bool)
+    first, last = np.full(count, len(loop.starts)), np.full(count, -1)
+    writes = np.zeros(count, bool)
     home = np.where(outer, tensor, count - 1)
     np.minimum.at(first, home, turn)
     np.maximum.at(last, home, turn)
@@ -178,7 +180,7 @@ def _accesses(loop: Loop, operands: _Operands) -> dict[int, list[Access]]:
         groups.tolist(), begin.tolist(), end.tolist(), strict=True
     ):
         found.setdefault(region, []).append(Access(place, bool(wrote), update, low, high))
-    return found
+    return {region: sorted(held, key=lambda a: not a.writes) for region, held in found.items()}
 
 
 def _clashes(
@@ -219,7 +221,8 @@ def _meet(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
     (_, layout, offset), (_, second, start) = one, other
     if LAYOUTS[layout].itemsize != LAYOUTS[second].itemsize:
         return True  # a view of another width: nothing finer than rectangles is looked at
-    return layout == second and offset == start or _share(layout, second, start - offset)
+    same = layout == second and offset == start
+    return same or _share(layout, second, start - offset)
 
 
 @lru_cache(maxsize=4096)

@@ -12,10 +12,13 @@ from trnlab.isa.tile import Space, whole
 from trnlab.nki.jit import running
 from trnlab.nki.legacy.declared import once
 from trnlab.nki.legacy.index import Index
+from trnlab.nki.legacy.loops import LoopIndex
 from trnlab.nki.legacy.placing import Placement
 from trnlab.nki.legacy.subscript import without_ellipsis
 from trnlab.nki.legacy.tensor import OldTensor
 from trnlab.nki.tensor import DynamicSlice
+
+NUMBERS = (int, LoopIndex)
 
 
 class Blocks:
@@ -31,13 +34,20 @@ class Blocks:
         first = tiles.flat[0]
         self.dtype, self.space = first.dtype, first.space
         self.shape: tuple[int, ...] = (*tiles.shape, *first.shape)
-        self.ndim = len(self.shape)
+        self.ndim, self.counts = len(self.shape), tiles.shape
 
     def __getitem__(self, key: Any) -> Any:
+        counts = self.counts
+        if key.__class__ is tuple and len(key) == self.ndim:
+            numbers = key[: len(counts)]
+            for number, count in zip(numbers, counts, strict=True):
+                if number.__class__ not in NUMBERS or not 0 <= number < count:
+                    break
+            else:
+                return self.tiles[numbers][key[len(counts) :]]
         parts = without_ellipsis(key if isinstance(key, tuple) else (key,), self.ndim)
-        block = self.tiles.ndim
-        counts = zip(parts, self.tiles.shape, strict=False)
-        picked = self.tiles[tuple(_number(p, n) for p, n in counts)]
+        block = len(counts)
+        picked = self.tiles[tuple(_number(p, n) for p, n in zip(parts, counts, strict=False))]
         rest = parts[block:]
         if isinstance(picked, OldTensor):
             return picked[rest] if rest else picked

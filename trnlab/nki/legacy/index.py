@@ -58,7 +58,7 @@ class Index:
 
     def __getitem__(self, key: Any) -> "Index":
         """Adds dimensions with None; a slice of a dimension takes a part of it."""
-        key = key if key.__class__ is tuple else (key,)
+        key = key if isinstance(key, tuple) else (key,)
         new = tuple([part is None for part in key])
         for part in key:
             if part is not None and (part.__class__ is not slice or part != ALL):
@@ -175,7 +175,8 @@ class Index:
     def permuted(self, order: list[int]) -> "Index":
         """The index with its dimensions in another order."""
         full = self.pattern.padded(len(order))
-        return Index.over(self.offset, [full.sizes[a] for a in order], [full.steps[a] for a in order])
+        sizes, steps = [full.sizes[a] for a in order], [full.steps[a] for a in order]
+        return Index.over(self.offset, sizes, steps)
 
     def cut(self, ranges: Ranges) -> "Index":
         """The part in these ranges of the dimensions."""
@@ -331,10 +332,17 @@ def where_all(terms: tuple[Index, ...], ranges: Ranges) -> np.ndarray:
     return out
 
 
+_aranges: dict[tuple[Any, ...], Index] = {}  # those that start at 0
+
+
 def arange(*args: Any) -> Index:
     """The integers of a range along one new dimension; add the others with None."""
-    values = range(*[int(a) for a in args])
-    return Index(values.start, pattern((len(values),), (values.step,)))
+    found = _aranges.get(args)
+    if found is None:
+        found = Index.along(range(*[int(a) for a in args]), 0, 1)
+        if len(args) == 1:
+            _aranges[args] = found
+    return found
 
 
 class Grid(tuple[Index, ...]):

@@ -66,8 +66,8 @@ def _planned(tensor: Tile, patterns: list[Pattern]) -> Plan:
     return Plan(layout(here.space, here.dtype, full.sizes, strides, here.pitch), axes)
 
 
-def start(item: Any, size: int, tensor: Tile) -> int:
-    """Where a part of an advanced subscript starts; a slice only where there is nothing to choose."""
+def first_of(item: Any, size: int, tensor: Tile) -> int:
+    """Where a part of an advanced subscript starts; a slice counts where there is no choice."""
     if item.__class__ is Index:
         return item.offset
     if hasattr(item, "__index__"):
@@ -84,7 +84,7 @@ def start(item: Any, size: int, tensor: Tile) -> int:
 
 def as_index(item: Any, size: int, tensor: Tile) -> Index:
     """A part of an advanced subscript as an index expression."""
-    return item if item.__class__ is Index else Index.number(start(item, size, tensor))
+    return item if item.__class__ is Index else Index.number(first_of(item, size, tensor))
 
 
 def inside(axes: Any, sizes: tuple[int, ...]) -> bool:

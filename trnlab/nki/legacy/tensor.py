@@ -9,7 +9,7 @@ from trnlab.nki.jit import running
 from trnlab.nki.legacy.index import Index, Mask, Ranges
 from trnlab.nki.legacy.loops import LoopIndex
 from trnlab.nki.legacy.pattern import ALL
-from trnlab.nki.legacy.subscript import as_index, inside, plan, start, without_ellipsis
+from trnlab.nki.legacy.subscript import as_index, first_of, inside, plan, without_ellipsis
 from trnlab.nki.tensor import DynamicSlice, NkiTensor
 from trnlab.sim.core import Run
 
@@ -75,15 +75,13 @@ class OldTensor(NkiTensor):
         return object.__getattribute__(self, name)
 
     def __getitem__(self, key: Any) -> Any:
-        parts = key if key.__class__ is tuple else (key,)
-        advanced = plain = True
+        parts = key if isinstance(key, tuple) else (key,)
+        plain = True
         for part in parts:
             kind = part.__class__
             if kind is Index:
                 plain = False
-            elif kind is slice:
-                advanced = False
-            elif kind is not int and kind is not LoopIndex:
+            elif kind is not int and kind is not slice and kind is not LoopIndex:
                 return self._unusual(without_ellipsis(parts, self.ndim))
         if len(parts) > self.ndim:
             raise self._bounds(f"{len(parts)} indices for {self.ndim} dimensions", "")
@@ -170,7 +168,7 @@ class OldTensor(NkiTensor):
         found, axes = plan(self, parts)
         offset, inside = self.offset, True
         for part, (stride, low, high) in zip(parts, axes, strict=True):
-            first = part.offset if part.__class__ is Index else start(part, low + high + 1, self)
+            first = part.offset if part.__class__ is Index else first_of(part, low + high + 1, self)
             offset += first * stride
             if not low <= first <= high:
                 inside = False
