@@ -130,7 +130,7 @@ CASES = {
     "bits of a float": (
         "tile = loaded(a)\n"
         "nisa.tensor_tensor(tile, tile, tile, nl.bitwise_and)  # <- wrong",
-        ["bitwise_and takes integers", "sbuf float32 [128, 128]"],
+        ["bitwise operators take integers", "sbuf float32 [128, 128]"],
     ),
     "GpSimd in PSUM": (
         "bank = nl.ndarray((128, 128), nl.float32, buffer=nl.psum)\n"

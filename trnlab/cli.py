@@ -45,6 +45,7 @@ def run(
         Optional[float],  # noqa: UP045
         typer.Option(help="relative error that counts as departing, for --trace-values"),
     ] = None,
+    api: Annotated[str, typer.Option(help="version of nki whose rules count: 0.2 to 0.6")] = "",
     shadow: Annotated[
         bool, typer.Option("--shadow", help="stand in for an installed vendor package")
     ] = False,
@@ -59,7 +60,8 @@ def run(
 
     how = {"chip": chip or None, "values": not time_only, "timed": not no_time,
            "strict": not as_vendor_sim, "shadow": shadow, "assume": assume,
-           "trace_values": trace_values, "bound": bound}  # fmt: skip
+           "trace_values": trace_values, "bound": bound,
+           "api_version": api or None}  # fmt: skip
     from trnlab.studies.show import check_trace_path, show
 
     if time_only and no_time:
@@ -148,6 +150,16 @@ def neuron_profile(context: typer.Context) -> None:
     from trnlab.studies.profiler import neuron_profile as study
 
     typer.echo(study(context.args), nl=False)
+
+
+@app.command()
+def explain(
+    words: Annotated[list[str], typer.Argument(help="a rule's name, an error code, or words")],
+) -> None:
+    """Explain a rule of ours or an error code of the vendor's tools, with an example."""
+    from trnlab.studies.explain import explain as page
+
+    typer.echo(page(" ".join(words)))
 
 
 @app.command()

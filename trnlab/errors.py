@@ -12,6 +12,7 @@ TrnlabError
     OrderDependence         iterations of a parallel loop depend on each other
     Deadlock                cores wait for each other for ever
     BadArguments            a kernel was called with the wrong things
+    UnsupportedPython       a kernel is written in Python that the compiler does not take
   UnknownName               no such chip, instruction, kernel, file
   MissingExtra              an optional part is not installed
   NotModelled               trnlab does not do this yet; says what it would need
@@ -41,7 +42,7 @@ class TrnlabError(Exception):
 
 @dataclass
 class ProgramError(TrnlabError):
-    """What is wrong, what was given, the limit, where, what to do, where to read."""
+    """What is wrong, what was given, the limit, where, what to do, where to read, which rule."""
 
     what: str
     given: dict[str, str] = field(default_factory=dict)
@@ -49,12 +50,14 @@ class ProgramError(TrnlabError):
     place: Place | None = None
     fix: str = ""
     see: str = ""
+    rule: str = ""  # its short name, which `trnlab explain` takes
 
     def __str__(self) -> str:
         rows = [("at", str(self.place))] if self.place else []
         rows += [("limit", self.limit)] if self.limit else []
         rows += list(self.given.items())
         rows += [("fix", self.fix)] if self.fix else []
+        rows += [("rule", self.rule)] if self.rule else []
         rows += [("see", self.see)] if self.see else []
         width = max((len(name) for name, _ in rows), default=0)
         return "\n".join([self.what, *(f"  {name:<{width}}  {text}" for name, text in rows)])
@@ -101,6 +104,10 @@ class Deadlock(ProgramError):
 
 class BadArguments(ProgramError):
     """A kernel was called with the wrong things."""
+
+
+class UnsupportedPython(ProgramError):
+    """A kernel is written in Python that the compiler does not take."""
 
 
 class Violations(ProgramError):

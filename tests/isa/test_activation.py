@@ -3,6 +3,7 @@ import pytest
 
 from tests.isa.make import TRN1, TRN2, TRN3, numbers, same, tile
 from trnlab.isa.activation import Activate, ReduceCmd
+from trnlab.isa.rules import ALLOCATED, LATEST, OLDER, Compiler, version_of
 
 
 def make(**changes):
@@ -108,3 +109,40 @@ def test_a_taller_reduce_res_shows_the_registers_of_idle_lanes(registers):
     assert small.broken(TRN2) == ["reduce_res has shape [4, 1]"]
     _, read = small.value(np.ones((4, 8), np.float32), registers=registers)
     assert read.tolist() == [8.0] * 4 + [5.0] * 124
+
+
+@pytest.mark.parametrize(
+    ("changes", "core", "compiler", "sentence"),
+    [
+        (
+            {"bias": 1.0},
+            TRN1,
+            LATEST,
+            "a bias that is a number needs a core with 'scalar_bias_immediate'",
+        ),
+        ({"bias": 1.0}, TRN2, Compiler(OLDER), "bias is a tile"),
+        ({}, TRN2, Compiler(OLDER, frozenset({ALLOCATED})), "bias is given"),
+        (
+            {"bias": tile((128, 1), "int8")},
+            TRN2,
+            Compiler(version_of("0.5")),
+            "bias is one of float32, float16, bfloat16",
+        ),
+        ({"bias": tile((128, 1), "tfloat32")}, TRN2, LATEST, "bias is not tfloat32"),
+        (
+            {"reduce_cmd": ReduceCmd.load_reduce},
+            TRN2,
+            LATEST,
+            "reduce_cmd is idle, reset, reduce or reset_reduce",
+        ),
+        ({"op": "prelu"}, TRN3, LATEST, "prelu is a function of activate2"),
+    ],
+)
+def test_rule_of_some(changes, core, compiler, sentence):
+    assert make(**changes).broken(core, compiler) == [sentence]
+
+
+def test_newer_cores_and_compilers_take_more_biases():
+    assert make(bias=1.0).broken(TRN2) == []
+    assert make(bias=tile((128, 1), "int8")).broken(TRN2) == []
+    assert make().broken(TRN2, Compiler(OLDER)) == []

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tests.isa.make import TRN1, TRN2, TRN3, numbers, tile
+from trnlab.isa.rules import OLDER, Compiler
 from trnlab.isa.select import AffineSelect
 
 
@@ -90,3 +91,14 @@ def test_one_pass(core):
     instruction = make()
     assert (instruction.queue, instruction.passes(core)) == ("gpsimd", 1)
     assert (instruction.elements(), instruction.overhead(core)) == (128, 0)
+
+
+def test_rule_of_the_older_api():
+    whole = make(on_true_tile=tile((128, 128), "int32"))
+    sentence = "on_true_tile is a float or an integer of 8 or 16 bits"
+    assert whole.broken(TRN2) == []
+    assert whole.broken(TRN2, Compiler(OLDER)) == [sentence]
+
+
+def test_it_counts_in_32_bits():
+    assert make(offset=2**31).broken(TRN2) == ["offset fits 32 bits"]

@@ -77,3 +77,9 @@ def test_one_pass(core):
     instruction = make()
     assert (instruction.queue, instruction.passes(core)) == ("gpsimd", 1)
     assert (instruction.elements(), instruction.overhead(core)) == (512, 0)
+
+
+@pytest.mark.parametrize("name", ["offset", "channel_multiplier"])
+def test_it_counts_in_32_bits(name):
+    assert make(**{name: -(2**31)}).broken(TRN2) == []
+    assert make(**{name: 2**31}).broken(TRN2) == [f"{name} fits 32 bits"]

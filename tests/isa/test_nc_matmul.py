@@ -5,6 +5,7 @@ import pytest
 
 from tests.isa.make import TRN1, TRN2, TRN3, numbers, tile
 from trnlab.isa.matmul import NcMatmul
+from trnlab.isa.rules import Compiler, version_of
 
 DOUBLE = SimpleNamespace(name="double_row")
 
@@ -205,3 +206,53 @@ def test_double_row_does_twice_the_work_in_the_same_time():
     assert make(**double()).elements() == make().elements()
     assert make().operations() == 2 * 128 * 64 * 512
     assert make(**double()).operations() == 2 * make().operations()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (double() | {"is_transpose": True}, "double_row does not transpose"),
+        (
+            double() | {"tile_size": (128, 64), "tile_position": (0, 0)},
+            "double_row goes with all columns of the array",
+        ),
+        (
+            {"tile_size": (128, 96), "tile_position": (0, 0)},
+            "a column tile is one of (32, 64, 128) wide",
+        ),
+        (
+            {"tile_size": (128, 64), "tile_position": (0, 32)},
+            "a column tile starts at a multiple of its width",
+        ),
+        (
+            {"tile_size": (128, 64), "tile_position": (0, 128)},
+            "a column tile ends inside the array",
+        ),
+        (
+            {"tile_size": (128, 128), "tile_position": (128, 0)},
+            "a row tile ends inside the array",
+        ),
+    ],
+)
+def test_rule_of_modes(changes, sentence):
+    assert sentence in make(**changes).broken(TRN2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "version", "sentence"),
+    [
+        ({"accumulate": True}, "0.2", "accumulate came with nki 0.3"),
+        (pair("float8_e4m3fn"), "0.3", "OCP float8_e4m3 came with nki 0.4"),
+        (
+            {
+                "moving": tile((128, 8192), "bfloat16"),
+                "dst": tile((64, 8192), "bfloat16", "psum"),
+            },
+            "0.4",
+            "moving streams at most 4096 columns",
+        ),
+    ],
+)
+def test_rule_of_a_version(changes, version, sentence):
+    assert make(**changes).broken(TRN3) == []
+    assert make(**changes).broken(TRN3, Compiler(version_of(version))) == [sentence]

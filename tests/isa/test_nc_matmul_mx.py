@@ -5,6 +5,7 @@ import pytest
 from tests.isa.make import TRN1, TRN2, TRN3, numbers, tile
 from trnlab.formats import widen
 from trnlab.isa.mx import NcMatmulMx, QuantizeMx
+from trnlab.isa.rules import Compiler, version_of
 
 
 def make(rows=128, dtype="float8_e4m3fn_x4", **changes):
@@ -169,3 +170,19 @@ def test_four_times_the_work_at_one_column_a_cycle():
     wide = {"moving": tile((128, 512), "float8_e4m3fn_x4")}
     assert make(**wide).elements() == 512
     assert make().operations() == 2 * 4 * 128 * 64 * 32
+
+
+@pytest.mark.parametrize(
+    ("changes", "version", "sentences"),
+    [
+        ({"accumulate": True}, "0.2", ["accumulate came with nki 0.3"]),
+        (
+            {"moving_scale": tile((128, 32), "float8_e8m0fnu")},
+            "0.4",
+            ["moving_scale is uint8"],
+        ),
+    ],
+)
+def test_rule_of_a_version(changes, version, sentences):
+    assert make(**changes).broken(TRN3) == []
+    assert make(**changes).broken(TRN3, Compiler(version_of(version))) == sentences

@@ -5,6 +5,7 @@ import pytest
 from tests.isa.make import TRN1, TRN2, TRN3, numbers, same, tile
 from trnlab.isa.instruction import Queue
 from trnlab.isa.matmul import NcTranspose
+from trnlab.isa.rules import OLDER, Compiler
 
 
 def make(**changes):
@@ -81,3 +82,9 @@ def test_columns_of_the_array_or_of_the_row():
 def test_only_the_array_computes():
     assert make().operations() == 2 * 128 * 64 * 128
     assert small().operations() == 0
+
+
+def test_no_cast_on_the_way_in_the_current_api():
+    cast = make(dst=tile((64, 128), "bfloat16", "psum"))
+    assert cast.broken(TRN2) == ["dst and data have one dtype"]
+    assert cast.broken(TRN2, Compiler(OLDER)) == []

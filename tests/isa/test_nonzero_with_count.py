@@ -58,3 +58,8 @@ def test_one_pass(core):
     instruction = make()
     assert (instruction.queue, instruction.passes(core)) == ("gpsimd", 1)
     assert (instruction.elements(), instruction.overhead(core)) == (8, 0)
+
+
+@pytest.mark.parametrize("name", ["index_offset", "padding_val"])
+def test_it_counts_in_32_bits(name):
+    assert make(**{name: 2**31}).broken(TRN2) == [f"{name} fits 32 bits"]

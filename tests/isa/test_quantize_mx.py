@@ -5,6 +5,7 @@ import pytest
 from tests.isa.make import TRN1, TRN2, TRN3, numbers, same, tile
 from trnlab.formats import storage, widen
 from trnlab.isa.mx import QuantizeMx
+from trnlab.isa.rules import Compiler, version_of
 
 E8M0 = ml_dtypes.float8_e8m0fnu
 
@@ -131,3 +132,9 @@ def test_older_cores_lack_it(core):
 def test_four_elements_a_cycle():
     assert (make().queue, make().passes(TRN3), make().elements()) == ("vector", 0.25, 64)
     assert make().operations() == 2 * 128 * 64
+
+
+def test_scales_were_bytes_before_they_had_a_dtype():
+    named = make(dst_scale=tile((128, 16), "float8_e8m0fnu"))
+    assert named.broken(TRN3) == []
+    assert named.broken(TRN3, Compiler(version_of("0.4"))) == ["dst_scale is uint8"]

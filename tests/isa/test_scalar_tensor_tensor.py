@@ -56,3 +56,14 @@ def test_two_inputs_from_sbuf_share_a_port(core):
     assert make(data=PSUM).passes(core) == 1
     assert make("bfloat16").passes(core) == 1
     assert make().operations() == 2 * 128 * 64
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"op1": "abs"}, "op1 takes two operands"),
+        ({"op0": "mod"}, "op0 is one the device has: mod is not"),
+    ],
+)
+def test_rule_of_operators(changes, sentence):
+    assert make(**changes).broken(TRN2) == [sentence]

@@ -39,7 +39,7 @@ def test_bitwise_keeps_bits():
         ({"op": "minimum"}, "op is one of add, average, maximum, bitwise_or, bitwise_and"),
         ({"dst": tile((2, 32, 4))}, "dst spans one partition"),
         ({"dst": tile((1, 32, 2))}, "dst and data have equally long rows"),
-        ({"op": "bitwise_and"}, "bitwise_and takes integers"),
+        ({"op": "bitwise_and"}, "bitwise operators take integers"),
         (
             {"data": tile((128, 32, 4), space="psum")},
             "data is not in PSUM: GpSimd cannot reach it",

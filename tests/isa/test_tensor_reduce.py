@@ -70,7 +70,7 @@ def test_logical_is_one_or_zero():
         ),
         ({"dst": tile((64, 1))}, "dst has a row for every row of data"),
         ({"dst": tile((128, 2))}, "dst has 1 elements a partition"),
-        ({"op": "bitwise_or"}, "bitwise_or takes integers"),
+        ({"op": "bitwise_or"}, "bitwise operators take integers"),
         (
             {
                 "op": "bitwise_or",

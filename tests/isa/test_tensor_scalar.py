@@ -4,6 +4,7 @@ import pytest
 from tests.isa.make import TRN1, TRN2, TRN3, numbers, same, tile
 from trnlab.isa.elementwise import TensorScalar
 from trnlab.isa.instruction import Queue
+from trnlab.isa.rules import OLDER, Compiler
 from trnlab.isa.tile import layout
 
 
@@ -145,3 +146,21 @@ def test_the_vector_engine_takes_longer_to_fetch_operands(core):
 def test_operations_count_operators():
     assert make().operations() == 128 * 64
     assert make(op1="add", operand1=1.0).operations() == 2 * 128 * 64
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"operand1": 2.0}, "operand1 comes with op1"),
+        ({"op0": "bitwise_and", "operand0": 3}, "bitwise operators take integers"),
+        ({"op0": "abs"}, "operand0 of an operator of one operand is None or 0"),
+        ({"engine": Queue.gpsimd}, "GpSimd does rsqrt and power"),
+        ({"op0": "divide"}, "op0 is one the device has: divide is not"),
+    ],
+)
+def test_rule_of_operators(changes, sentence):
+    assert make(**changes).broken(TRN2) == [sentence]
+
+
+def test_the_older_api_multiplies_on_gpsimd():
+    assert make(engine=Queue.gpsimd).broken(TRN2, Compiler(OLDER)) == []

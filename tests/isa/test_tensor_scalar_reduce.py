@@ -4,6 +4,7 @@ import pytest
 from tests.isa.make import TRN1, TRN2, TRN3, numbers, tile
 from trnlab.isa.activation import ReduceCmd
 from trnlab.isa.reduce import TensorScalarReduce
+from trnlab.isa.rules import Compiler, version_of
 
 
 def make(**changes):
@@ -120,3 +121,16 @@ def test_reading_the_registers_out_takes_64_cycles(core):
 
 def test_two_operations_an_element():
     assert make().operations() == 2 * 128 * 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "version", "sentence"),
+    [
+        ({"reduce_res": None}, "0.5", "reduce_res is given"),
+        ({"reduce_cmd": ReduceCmd.reduce}, "0.3", "reduce_cmd came with nki 0.4"),
+        ({"reduce_res_negate": True}, "0.5", "reduce_res_negate came with nki 0.6"),
+    ],
+)
+def test_rule_of_a_version(changes, version, sentence):
+    assert make(**changes).broken(TRN2) == []
+    assert make(**changes).broken(TRN2, Compiler(version_of(version))) == [sentence]

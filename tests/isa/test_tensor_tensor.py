@@ -4,6 +4,7 @@ import pytest
 from tests.isa.make import TRN1, TRN2, TRN3, numbers, same, tile
 from trnlab.isa.elementwise import TensorTensor
 from trnlab.isa.instruction import Queue
+from trnlab.isa.rules import OLDER, Compiler, version_of
 
 
 def make(dtype="float32", **changes):
@@ -78,7 +79,7 @@ def test_power_runs_on_gpsimd():
             "dst and both inputs span the same partitions, with equally long rows",
         ),
         ({"data1": PSUM, "data2": PSUM}, "not both inputs are in PSUM"),
-        ({"op": "bitwise_or"}, "bitwise_or takes integers"),
+        ({"op": "bitwise_or"}, "bitwise operators take integers"),
         ({"engine": Queue.scalar}, "runs on vector or gpsimd"),
         (
             {"data1": PSUM, "op": "power"},
@@ -118,3 +119,26 @@ def test_two_inputs_from_sbuf_share_a_port(core):
 def test_an_operator_may_need_a_newer_core():
     assert make(op="abs_max").broken(TRN2) == ["abs_max needs a core with 'abs_max'"]
     assert make(op="abs_max").broken(TRN3) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"op": "abs"}, "op takes two operands"),
+        ({"op": "divide"}, "op is one the device has: divide is not"),
+        ({"op": "bitwise_or", "data1": tile((128, 64), "int32"), "data2": tile((128, 64), "int32")},
+         "bitwise operators take integers"),
+    ],
+)  # fmt: skip
+def test_rule_of_operators(changes, sentence):
+    assert make(**changes).broken(TRN2) == [sentence]
+
+
+def test_the_older_compiler_divides():
+    assert make(op="divide").broken(TRN2, Compiler(OLDER)) == []
+
+
+def test_operators_that_came_later():
+    assert make(op="abs_max").broken(TRN3) == []
+    earlier = make(op="abs_max").broken(TRN3, Compiler(version_of("0.3")))
+    assert earlier == ["abs_max came with nki 0.4"]

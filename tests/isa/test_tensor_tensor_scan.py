@@ -101,3 +101,8 @@ def test_two_passes(core):
 
 def test_two_operations_an_element():
     assert make().operations() == 2 * 128 * 64
+
+
+@pytest.mark.parametrize("name", ["op0", "op1"])
+def test_operators_take_two_operands(name):
+    assert make(**{name: "abs"}).broken(TRN2) == [f"{name} takes two operands"]

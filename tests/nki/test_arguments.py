@@ -78,6 +78,6 @@ def test_whole_numbers_and_floats_are_told_apart():
             nl.store(out[n], tile)
         return out
 
-    out, _ = trnlab.run(kernel)(np.zeros((1, 1), np.float32))
+    out, _ = trnlab.run(kernel, api_version="0.2")(np.zeros((1, 1), np.float32))
     assert (out[0] == 16777216).all()
     assert (out[1] == 16777217).all()

@@ -153,18 +153,23 @@ def test_implicit_permutes_pass_data_round_the_ring(ring, channels, dtype, data)
 
     @entry.jit
     def kernel(x):
-        seen, held = [], [given_to(x[c]) for c in range(channels)]
+        seen, held = [], []
+        for c in range(channels):
+            held.append(given_to(x[c]))  # noqa: PERF401
         for step in range(4):
             now = ncc.collective_permute_implicit_current_processing_rank_id(step, group)
             seen.append(now.value())
-            got = [hbm(x.shape[1:], x.dtype) for _ in range(channels)]
-            ncc.collective_permute_implicit(
-                [[h] for h in held], [[g] for g in got], group, channel_ids=list(range(channels))
-            )
+            got, sent, taken = [], [], []
+            for c in range(channels):
+                got.append(hbm(x.shape[1:], x.dtype))
+                sent.append([held[c]])
+                taken.append([got[c]])
+            channel_ids = list(range(channels))
+            ncc.collective_permute_implicit(sent, taken, group, channel_ids=channel_ids)
             held = got
             if step == 0:
-                first = [returned(g) for g in got]
-        return first, [returned(h) for h in held], seen
+                first = list(map(returned, got))
+        return first, list(map(returned, held)), seen
 
     outs, traces = trnlab.run_ranks(kernel, [(x,) for x in inputs])
     for position, rank in enumerate(ring):
@@ -201,7 +206,7 @@ def test_several_tensors_go_together():
         wide = [hbm((4 * x.shape[0], x.shape[1]), x.dtype), hbm((4 * y.shape[0], 5), y.dtype)]
         ncc.all_reduce(srcs, sums, FOUR, nl.add)
         ncc.all_gather(srcs, wide, FOUR, 0)
-        return [returned(t) for t in (*sums, *wide)]
+        return list(map(returned, (*sums, *wide)))
 
     xs = [np.full((2, 3), rank, np.float32) for rank in range(4)]
     ys = [np.full((1, 5), 10 * rank, np.float32) for rank in range(4)]
@@ -225,9 +230,10 @@ def test_tiles_in_sbuf(dim):
         wide, part = nl.ndarray(shape, x.dtype), nl.ndarray((x.shape[0] // 4, x.shape[1]), x.dtype)
         ncc.all_gather([own], [wide], FOUR, dim)
         ncc.reduce_scatter([own], [part], FOUR, 0, nl.add)
-        outs = [hbm(t.shape, t.dtype) for t in (total, wide, part)]
-        for out, tile in zip(outs, (total, wide, part), strict=True):
-            nl.store(out, tile)
+        outs = []
+        for tile in (total, wide, part):
+            outs.append(hbm(tile.shape, tile.dtype))
+            nl.store(outs[-1], tile)
         return outs
 
     xs = [
@@ -389,7 +395,8 @@ def test_one_tensor_of_two_dimensions_in_sbuf():
     @entry.jit
     def kernel(x, name, shape, how):
         a, b = nl.load(x), nl.load(x)
-        ncc.all_reduce([a, b], [nl.ndarray(x.shape, x.dtype) for _ in range(2)], FOUR, nl.add)
+        sums = [nl.ndarray(x.shape, x.dtype), nl.ndarray(x.shape, x.dtype)]
+        ncc.all_reduce([a, b], sums, FOUR, nl.add)
         cube = a.reshape((4, 2, 4))
         ncc.all_reduce([cube], [nl.ndarray((4, 2, 4), x.dtype)], FOUR, nl.add)
 
@@ -428,11 +435,12 @@ def test_rules_of_channels(channels, rule):
 def test_four_channels_for_a_whole_server():
     @entry.jit
     def kernel(x, group):
-        got = [hbm(x.shape, x.dtype) for _ in range(4)]
-        ncc.collective_permute_implicit(
-            [[given_to(x)] for _ in range(4)], [[g] for g in got], group, [0, 1, 2, 3]
-        )
-        return returned(got[3])
+        sent, taken = [], []
+        for _ in range(4):
+            sent.append([given_to(x)])
+            taken.append([hbm(x.shape, x.dtype)])
+        ncc.collective_permute_implicit(sent, taken, group, [0, 1, 2, 3])
+        return returned(taken[3][0])
 
     group = ReplicaGroup([range(8)])
     calls = [(np.full((1, 1), rank, np.float32), group) for rank in range(8)]

@@ -559,3 +559,31 @@ def test_arguments_of_a_traced_again_kernel_are_left_alone():
     result = run_once(increment, (a,), {})
     result.rerun("trn1")
     assert same(a, A + 1)
+
+
+# --- who judges a kernel
+
+
+@entry.jit
+def newest_only(a):
+    values, places = nl.ndarray((16, 8), nl.bfloat16), nl.ndarray((16, 8), nl.uint32)
+    nisa.topk(values, places, load(a, nl.bfloat16), 64)
+    return store(values)
+
+
+SIXTEEN = whole_numbers(16, 16)
+
+
+def test_a_kernel_is_judged_by_the_version_asked_for():
+    trnlab.run(newest_only, "trn3")(SIXTEEN)
+    with pytest.raises(Violations) as broken:
+        trnlab.run(newest_only, "trn3", api_version="0.5")(SIXTEEN)
+    (found,) = broken.value.found
+    assert (found.limit, found.rule) == ("came with nki 0.6", "topk/came-with-nki")
+
+
+def test_a_version_that_does_not_exist():
+    with pytest.raises(UnknownName, match="no API version"):
+        trnlab.run(double, api_version="0.9")(A)
+    with pytest.raises(BadArguments, match="not judged by the older API"):
+        trnlab.run(double, api_version="0.1")(A)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.support import load, nisa, nl, same, simulate, store, value, whole_numbers
-from trnlab import NotModelled
+from trnlab import NotModelled, Violations
 from trnlab.errors import BadArguments
 
 RNG = np.random.default_rng(0)
@@ -292,7 +292,7 @@ def test_a_transposing_load_from_the_kernels_own_hbm_is_rejected_as_on_the_devic
         local = nl.ndarray((64, 64), nl.float32, buffer=nl.hbm)
         nl.load_transpose2d(local)
 
-    with pytest.raises(BadArguments, match="local to the kernel"):
+    with pytest.raises(Violations, match="local to the kernel"):
         value(kernel, X)
 
 

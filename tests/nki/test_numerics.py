@@ -76,7 +76,7 @@ def test_states_are_kept_and_set_again(chip, engine, words):
     def kernel(_):
         kept = nl.ndarray((128, words), nl.uint32)
         nisa.rand_get_state(kept, on)
-        drawn = [nl.ndarray((128, 16), nl.uint32) for _ in range(2)]
+        drawn = [nl.ndarray((128, 16), nl.uint32), nl.ndarray((128, 16), nl.uint32)]
         nisa.rng(drawn[0], on)
         nisa.rand_set_state(kept, engine=on)
         nisa.rng(drawn[1], on)

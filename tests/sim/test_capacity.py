@@ -199,16 +199,18 @@ def test_every_generation_has_its_own_limit(name):
 
 
 def test_both_memories_are_reported_in_one_run():
+    parts = together([128, 128, 128]), together([512, 512, 512], nl.psum)
+
     def kernel(a):
-        together([128, 128, 128])(a)
-        together([512, 512, 512], nl.psum)(a)
+        for part in parts:
+            part(a)
 
     assert {v.what.split()[0] for v in broken(kernel)} == {"sbuf", "psum"}
 
 
 def test_values_are_computed_although_memory_is_over():
     def kernel(a):
-        tiles = [load(a) for _ in range(12)]
+        tiles = [*map(load, [a] * 12)]
         for other in tiles[1:]:
             nisa.tensor_tensor(tiles[0], tiles[0], other, nl.add)
         return store(tiles[0])
@@ -225,3 +227,27 @@ def test_counters_follow_what_is_held():
     _, levels = trace.counters["sbuf bytes"]
     assert levels.max() <= 1024
     assert bars(trace)[0].start == 0
+
+
+@pytest.mark.parametrize(("byte", "said"), [(2048, False), (1024, True)])
+def test_a_tensor_placed_in_psum_starts_at_a_bank(byte, said):
+    def kernel(a):
+        tile = nl.ndarray((64, 64), nl.float32, buffer=nl.psum, address=(0, byte))
+        nisa.memset(tile, 1.0)
+        out = nl.ndarray((64, 64), nl.float32)
+        nisa.tensor_copy(out, tile)
+        return store(out)
+
+    found = [v for v in broken(kernel, find_chip("trn2")) if v.rule]
+    assert [v.rule for v in found] == ["ndarray/psum-tensors-start-at-a-bank"] * said
+
+
+def test_what_a_kernel_returns_is_in_shared_hbm():
+    def kernel(a):
+        out = nl.ndarray(a.shape, a.dtype, buffer=nl.hbm)
+        nisa.dma_copy(out, a)
+        return out
+
+    (found,) = broken(kernel, find_chip("trn2"))
+    assert found.rule == "kernel/outputs-are-in-shared-hbm"
+    assert value(kernel, A, api_version="0.2").shape == A.shape

@@ -534,7 +534,7 @@ def test_no_schedule_breaks_a_dependency(program):
     """Whatever the program: queues are in order, and nothing is touched before it is there."""
 
     def kernel(a):
-        tiles = [tile(24) for _ in range(3)]
+        tiles = [tile(24), tile(24), tile(24)]
         for engine, (to, start, stop), (source, first, _) in program:
             width = min(stop - start, 24 - first)
             target, origin = (

@@ -23,7 +23,13 @@ PAIRS = (
 REDUCTIONS = ("add", "maximum", "minimum", "abs_max", "abs_min")
 
 
-class Activate2(Instruction, engines=("scalar",), page="nki.isa.activate2", needs="activate2"):
+class Activate2(
+    Instruction,
+    engines=("scalar",),
+    page="nki.isa.activate2",
+    needs="activate2",
+    since="0.4",
+):
     """dst = op((data <op0> imm0) <op1> imm1), and on request its rows combined with reduce_op.
 
     ``imm0`` and ``imm1`` are one number or [P, 1]; ``relu_param`` is the slope of prelu. With a

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from trnlab import formats
 from trnlab.isa.instruction import (
     READ_OUT,
     Instruction,
@@ -16,6 +17,7 @@ from trnlab.isa.instruction import (
     same_rows,
 )
 from trnlab.isa.ops import Activation, Op
+from trnlab.isa.rules import ALLOCATED, before, since
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
@@ -60,10 +62,31 @@ class Activate(Instruction, engines=("scalar",), page="nki.isa.activation"):
             able = self.op.bias_needs in core.can
             yield f"{self.op} with a bias needs a core with '{self.op.bias_needs}'", able
         yield from float32_rules("scale", self.scale)
+        yield from self._bias_rules(core)
+        yield "prelu is a function of activate2", self.op.name != "prelu"
+        loads = self.reduce_cmd is ReduceCmd.load_reduce
+        yield "reduce_cmd is idle, reset, reduce or reset_reduce", not loads
         if self.reduce_op is not None:
             yield "reduce_op is add", self.reduce_op.name == "add"
         if self.reduce_res is not None:
             yield "reduce_res comes with reduce_op", self.reduce_op is not None
+
+    def _bias_rules(self, core: Core) -> Iterator[Rule]:
+        if isinstance(self.bias, Tile):
+            name = formats.name(self.bias.dtype)
+            short = ("float32", "float16", "bfloat16")
+            yield f"bias is one of {', '.join(short)}", name in short, before("0.6")
+            yield "bias is not tfloat32", name != "tfloat32"
+        elif self.bias is not None:
+            able = "scalar_bias_immediate" in core.can
+            yield (
+                "a bias that is a number needs a core with 'scalar_bias_immediate'",
+                able,
+                since("0.2"),
+            )
+            yield "bias is a tile", False, before("0.2")
+        else:
+            yield "bias is given", False, before("0.2", mode=ALLOCATED)
 
     def overhead(self, core: Core) -> float:
         lookup = core.timing.function if self.op.table else 0.0

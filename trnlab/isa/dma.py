@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 
 from trnlab import formats
-from trnlab.isa.instruction import Instruction, Queue, Rule, in_psum, in_sbuf
+from trnlab.isa.instruction import (
+    Instruction,
+    Queue,
+    Rule,
+    in_psum,
+    in_sbuf,
+)
+from trnlab.isa.limits import priority_rules
+from trnlab.isa.ops import op_of
+from trnlab.isa.rules import only, since
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
@@ -27,6 +36,25 @@ class OobMode(enum.Enum):
 
     error = 0
     skip = 1
+
+
+AXES = {2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 2, 0)}  # what a transpose does, by dimensions
+BLOCK = 16  # rows that hardware descriptors transpose together
+
+
+def hardware_rules(core: Core) -> Iterator[Rule]:
+    """The rule that a core writes its own descriptors."""
+    yield "hardware descriptors need a core that writes them", "hardware_dge" in core.can
+
+
+def cast_rules(dst: Tile, *srcs: Tile) -> Iterator[Rule]:
+    """The rule that the DMA engines cast through fp32, which packed numbers do not survive."""
+    names = {formats.name(tile.dtype) for tile in (dst, *srcs)}
+    packed = any(name.endswith("_x4") for name in names)
+    yield (
+        "packed numbers are moved, not cast: dst and src have one dtype",
+        len(names) == 1 or (not packed),
+    )
 
 
 class Transfer(Instruction):
@@ -84,13 +112,17 @@ class DmaCopy(Transfer, engines=("dma",), page="nki.isa.dma_copy"):
 
     def rules(self, core: Core) -> Iterator[Rule]:
         yield "dst and src have equally many elements", self.dst.size == self.src.size
-        yield "src is not in PSUM: DMA cannot reach it", not in_psum(self.src)
+        there = not in_psum(self.src)
+        yield "src is not in PSUM: DMA cannot reach it", there, since("0.3")
         yield "dst is not in PSUM: DMA cannot reach it", not in_psum(self.dst)
+        yield from cast_rules(self.dst, self.src)
+        yield from priority_rules(self.priority, core)
         if self.dge_mode is DgeMode.hwdge:
-            able = "hardware_dge" in core.can
-            yield "hardware descriptors need a core that writes them", able
+            yield from hardware_rules(core)
             same = self.dst.dtype == self.src.dtype
-            yield "hardware descriptors move bytes: dst and src have one dtype", same
+            yield "hardware descriptors move bytes: dst and src have one dtype", same, since("0.3")
+            able = self.engine in (Queue.unknown, Queue.scalar, Queue.sync)
+            yield "scalar or sync triggers hardware descriptors", able
         legal = (Queue.unknown, Queue.scalar, Queue.sync, Queue.gpsimd, Queue.dma)
         yield "transfers are triggered on scalar, sync or gpsimd", self.engine in legal
 
@@ -114,16 +146,50 @@ class DmaTranspose(Transfer, engines=("dma",), page="nki.isa.dma_transpose"):
 
     def rules(self, core: Core) -> Iterator[Rule]:
         yield "dst is in SBUF", in_sbuf(self.dst)
+        yield "src is not in PSUM: DMA cannot reach it", not in_psum(self.src)
         yield "dst and src have one dtype", self.dst.dtype == self.src.dtype
         yield "src has 2 to 4 dimensions", 2 <= self.src.ndim <= 4
         yield "the last dimension of src is at most 128", self.src.shape[-1] <= 128
+        known = self._axes == AXES.get(self.src.ndim)
+        yield f"axes are one of {', '.join(map(str, AXES.values()))}", known
         turned = tuple(self.src.shape[axis] for axis in self._axes)
-        yield "dst is shaped as src transposed", self.dst.shape == turned
+        yield "dst is shaped as src transposed", self.dst.shape == turned, since("0.4")
+        yield "dst and src have equally many elements", self.dst.size == self.src.size
+        yield from priority_rules(self.priority, core)
+        direct = self.dge_mode is not DgeMode.none
+        yield "dge_mode is unknown or hwdge, or swdge for an indexed src", direct
+        yield "only an indexed src skips what is outside", self.oob_mode is not OobMode.skip
+        if self.dge_mode is DgeMode.hwdge:
+            yield from hardware_rules(core)
+            yield from self._block_rules()
+        if self.dge_mode is DgeMode.swdge:
+            yield from self._gather_rules(core)
+
+    def _gather_rules(self, core: Core) -> Iterator[Rule]:
+        """Software descriptors take the rows of src by index."""
+        yield "gathering transposes need a core that has them", "dma_transpose" in core.can
+        yield "an indexed src is in HBM", not self.src.layout.on_chip
+        yield "an indexed src has 2-byte elements", self.src.itemsize == 2
+        yield "an indexed src has a multiple of 16 rows", self.src.shape[0] % BLOCK == 0
+        flat = self.src.ndim < 4 or 1 in self.src.shape[1:3]
+        yield "an indexed src of 4 dimensions has 1 in the second or third", flat
+
+    def _block_rules(self) -> Iterator[Rule]:
+        """Hardware descriptors exchange blocks of 16 rows of 2-byte elements."""
+        first, *_, last = self.src.shape
+        yield "hardware descriptors transpose 2-byte elements", self.src.itemsize == 2
+        if self.src.ndim == 2:
+            yield "src has 16 rows for hardware descriptors", first == BLOCK
+            return
+        yield "src has 1, 2, 4, 8 or 16 rows for hardware descriptors", first in (1, 2, 4, 8, BLOCK)
+        blocks = first * self.src.shape[-2] % BLOCK == 0
+        yield "first times last but one dimension of src is a multiple of 16", blocks
+        yield "src has 16 rows for hardware descriptors", first == BLOCK, only("0.2", "0.6")
+        yield "the last dimension of src is 128", last == 128, only("0.2", "0.6")
 
     @property
     def _axes(self) -> tuple[int, ...]:
-        default = {2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 2, 0)}
-        return tuple(self.axes) if self.axes else default.get(self.src.ndim, (0,))
+        return tuple(self.axes) if self.axes else AXES.get(self.src.ndim, (0,))
 
     def share(self, core: Core) -> float:
         return core.dma.transpose
@@ -159,6 +225,11 @@ class DmaCompute(Transfer, engines=("dma",), page="nki.isa.dma_compute"):
         sizes = {t.size for t in self.srcs} | {self.dst.size}
         yield "dst and every src have equally many elements", len(sizes) == 1
         yield "every scale is 1", all(s == 1 for s in self.scales or ())
+        yield "reduce_op is add", op_of(self.reduce_op).name == "add"
+        yield "unique_indices is True", self.unique_indices is True
+        skips = self.oob_mode is OobMode.skip
+        yield "only an indexed tensor skips what is outside", not skips
+        yield from cast_rules(self.dst, *self.srcs)
         yield "no side is in PSUM: DMA cannot reach it", not any(map(in_psum, self.sides()))
 
     def share(self, core: Core) -> float:

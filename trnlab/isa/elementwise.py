@@ -15,11 +15,15 @@ from trnlab.isa.instruction import (
     in_sbuf,
     same_rows,
 )
+from trnlab.isa.limits import binary_rules
 from trnlab.isa.ops import Op
+from trnlab.isa.rules import since
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
 ONE_OPERAND = ("bypass", "logical_not", "invert")  # and what is unary by kind
+COMPOSED = ("divide", "mod", "fmod")  # known issues of nki 0.3 and 0.4: no such instruction
+GPSIMD_OPS = ("rsqrt", "power")  # that tensor_scalar does there
 
 
 def fast_passes(core: Core, *tiles: Tile) -> float:
@@ -70,9 +74,11 @@ class TensorTensor(Instruction, engines=("vector", "gpsimd"), page="nki.isa.tens
         )
         yield "not both inputs are in PSUM", not (in_psum(self.data1) and in_psum(self.data2))
         yield _runs_on(self.op, self.queue)
+        yield from binary_rules(op=self.op)
+        yield from hardware_rules(op=self.op)
         if self.op.kind == "bitvec":
-            whole = all(formats.is_integer(t.dtype) for t in (self.data1, self.data2))
-            yield f"{self.op.name} takes integers", whole
+            tiles = (self.dst, self.data1, self.data2)
+            yield "bitwise operators take integers", all(formats.is_integer(t.dtype) for t in tiles)
 
     def passes(self, core: Core) -> float:
         """Two inputs from SBUF share a port; 16-bit ones can be paired."""
@@ -118,6 +124,8 @@ class TensorScalar(
         for op in (self.op0, self.op1):
             if op is not None and self.queue in ("vector", "gpsimd"):
                 yield _runs_on(op, self.queue)
+        yield from hardware_rules(op0=self.op0, op1=self.op1)
+        yield "operand1 comes with op1", self.op1 is not None or self.operand1 is None
         kinds = {op.kind == "bitvec" for op in (self.op0, self.op1) if op}
         yield "both operators are arithmetic or both are bitwise", len(kinds) == 1
         alone = self.op1 is None or self.op1.kind == "unary" or self.op1.name in ONE_OPERAND
@@ -127,6 +135,17 @@ class TensorScalar(
             yield f"{name} is one number or has shape [{self.data.partitions}, 1]", fits
             if kinds == {False}:
                 yield f"{name} is float32", formats.name(tile.dtype) == "float32"
+        if kinds == {True}:
+            whole = all(formats.is_integer(t.dtype) for t in (self.dst, self.data))
+            yield "bitwise operators take integers", whole
+        if self.op0.kind == "unary":
+            idle = self.operand0 is None or (
+                not isinstance(self.operand0, Tile) and not self.operand0
+            )
+            yield "operand0 of an operator of one operand is None or 0", idle
+        if self.queue == "gpsimd":
+            only_these = all(op.name in GPSIMD_OPS for op in (self.op0, self.op1) if op)
+            yield f"GpSimd does {' and '.join(GPSIMD_OPS)}", only_these, since("0.2")
         if self.queue == "scalar":
             names = (self.op0.name, getattr(self.op1, "name", ""))
             able = names in (("multiply", "add"), ("multiply", ""), ("add", ""))
@@ -190,6 +209,8 @@ class ScalarTensorTensor(Instruction, engines=("vector",), page="nki.isa.scalar_
         )
         bitwise = "bitvec" in (self.op0.kind, self.op1.kind)
         yield "both operators are arithmetic", not bitwise
+        yield from binary_rules(op1=self.op1)
+        yield from hardware_rules(op0=self.op0, op1=self.op1)
         if isinstance(self.operand0, Tile):
             fits = self.operand0.partitions == self.data.partitions and self.operand0.free == 1
             yield f"operand0 is one number or has shape [{self.data.partitions}, 1]", fits
@@ -229,8 +250,18 @@ class Reciprocal(Instruction, engines=("vector",), page="nki.isa.reciprocal"):
             return np.float32(1) / data
 
 
+def hardware_rules(**operators: Op | None) -> Iterator[Rule]:
+    """The rule that the device has an operator; the older compiler made some out of others."""
+    for name, op in operators.items():
+        if op is not None and op.name in COMPOSED:
+            yield f"{name} is one the device has: {op} is not", False, since("0.2")
+
+
 def _runs_on(op: Op, queue: str) -> Rule:
-    return f"{op} runs on {' or '.join(op.engines)}", queue in op.engines
+    return (
+        f"the operator runs on this engine: {op} on {' or '.join(op.engines)}",
+        queue in op.engines,
+    )
 
 
 def _apply(op: Op, data: np.ndarray, operand: Any, reverse: bool) -> np.ndarray:

@@ -35,6 +35,7 @@ class DmaGather(Transfer, engines=("dma",), page="nki.isa.dma_copy", listed=Fals
 
     def rules(self, core: Core) -> Iterator[Rule]:
         yield "dst is not in PSUM: DMA cannot reach it", not in_psum(self.dst)
+        yield "the tensor that is indexed is in HBM", not self.src.layout.on_chip
         yield from _index_rules(self.index)
 
     def sides(self) -> tuple[Tile, ...]:
@@ -69,6 +70,7 @@ class DmaScatter(Transfer, engines=("dma",), page="nki.isa.dma_copy", listed=Fal
 
     def rules(self, core: Core) -> Iterator[Rule]:
         yield "src is not in PSUM: DMA cannot reach it", not in_psum(self.src)
+        yield "the tensor that is indexed is in HBM", not self.dst.layout.on_chip
         yield "an index outside is an error when sums are made", not (self.skip and self.add)
         yield from _index_rules(self.index)
 

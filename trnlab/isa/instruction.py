@@ -15,11 +15,11 @@ from typing import Any, ClassVar, Union, dataclass_transform, get_args, get_orig
 import numpy as np
 
 from trnlab import formats
+from trnlab.isa.limits import access_rules, size_rules
 from trnlab.isa.ops import Activation, Op, activation_of, op_of
+from trnlab.isa.rules import ALWAYS, LATEST, Compiler, Rule, Verdict, only
 from trnlab.isa.tile import PSUM, SBUF, Tile
 from trnlab.machine.chip import Core
-
-Rule = tuple[str, bool]
 
 # Cycles from the reduction registers to memory (NKI API reference 2.21 to 2.26, cost notes).
 READ_OUT = 64
@@ -52,6 +52,7 @@ class Instruction:
     page: ClassVar[str]
     engines: ClassVar[tuple[str, ...]]
     needs: ClassVar[str | None]
+    since: ClassVar[str] = ""  # API version it came with, where it is not as old as `nki`
     writes: ClassVar[tuple[str, ...]] = ("dst",)
     moves: ClassVar[bool] = True  # whether bytes are read and written, not only waited for
     updates: ClassVar[bool] = False  # whether the first written operand is read as well
@@ -73,11 +74,12 @@ class Instruction:
         page: str = "",
         engines: tuple[str, ...] = (),
         needs: str | None = None,
+        since: str = "",
         listed: bool = True,
     ) -> None:
         if not page:
             return
-        cls.page, cls.engines, cls.needs = page, engines, needs
+        cls.page, cls.engines, cls.needs, cls.since = page, engines, needs, since
         cls.name = page.rpartition(".")[2]
         dataclass(frozen=True)(cls)
         hints = get_type_hints(cls)
@@ -99,7 +101,10 @@ class Instruction:
                 object.__setattr__(self, name, convert(given))
 
     def rules(self, core: Core) -> Iterator[Rule]:
-        """What must hold for the device to accept this: sentences with a truth each."""
+        """What must hold for the device to accept this: sentences with a truth each.
+
+        A third item, such as ``since("0.3")``, says which compilers insist, where not all do.
+        """
         yield from ()
 
     def passes(self, core: Core) -> float:
@@ -163,17 +168,28 @@ class Instruction:
         here = self.tiles()
         return tuple(n for n in self.writes if n in here)
 
-    def broken(self, core: Core) -> list[str]:
+    def broken(self, core: Core, compiler: Compiler = LATEST) -> list[str]:
         """The sentences that do not hold on this core."""
-        return [text for text, holds in self._all_rules(core) if not holds]
+        return [v.sentence for v in self.verdicts(core, compiler) if not v.holds]
+
+    def verdicts(self, core: Core, compiler: Compiler) -> Iterator[Verdict]:
+        """What each rule that this compiler enforces says."""
+        for rule in self._all_rules(core):
+            sentence, holds, when = rule if len(rule) == 3 else (*rule, ALWAYS)
+            if when is ALWAYS or when.covers(compiler):
+                yield Verdict(sentence, holds, when)
 
     def _all_rules(self, core: Core) -> Iterator[Rule]:
         if self.needs:
             yield f"needs a core with '{self.needs}'", self.needs in core.can
+        if self.since:
+            yield f"came with nki {self.since}", False, only("0.2", self.since)
         for operator in (getattr(self, name) for name in self.converters):
-            need = getattr(operator, "needs", None)
+            need, version = getattr(operator, "needs", None), getattr(operator, "since", "")
             if need:
                 yield f"{operator} needs a core with '{need}'", need in core.can
+            if version:
+                yield f"{operator} came with nki {version}", False, only("0.2", version)
         yield from self._shared_rules(core)
         yield from self.rules(core)
 
@@ -191,6 +207,9 @@ class Instruction:
                 yield f"{name} {_START_RULE}", well
             if self.queue in ("vector", "scalar", "gpsimd", "tensor"):
                 yield f"{name} {_ROWS_RULE}", _rows_in_order(tile)
+                yield from access_rules(name, tile)
+                if self.queue != "tensor":
+                    yield from size_rules(name, tile, core)
             if self.queue == "gpsimd":
                 yield f"{name} is not in PSUM: GpSimd cannot reach it", tile.space is not PSUM
         if self.queue in ("vector", "scalar", "gpsimd", "tensor"):

@@ -8,11 +8,13 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.isa.instruction import Instruction, Queue, Rule, in_psum, in_sbuf
+from trnlab.isa.rules import before, only, since
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
 INPUTS = ("bfloat16", "float16", "float8_e4m3", "float8_e5m2", "tfloat32", "float32")
 WIDE = ("float32", "tfloat32")
+WIDE_ONCE = 4096  # columns, also of bfloat16, before nki 0.5
 
 
 class PerfMode(enum.Enum):
@@ -60,6 +62,7 @@ class NcMatmul(Instruction, engines=("tensor",), page="nki.isa.nc_matmul"):
         if "wide_psum" in core.can:
             limit = core.psum.size // self.dst.itemsize
             yield f"moving streams at most {limit} columns", self._n <= limit
+            yield f"moving streams at most {WIDE_ONCE} columns", self._n <= WIDE_ONCE, before("0.5")
             return
         limit = core.array.moving_max
         yield f"moving streams at most {limit} columns", self._n <= limit
@@ -72,6 +75,7 @@ class NcMatmul(Instruction, engines=("tensor",), page="nki.isa.nc_matmul"):
         for operand, name in zip(("stationary", "moving"), names, strict=True):
             yield f"{operand} is one of {', '.join(legal)}", name in legal
         yield "if one input is fp32 the other is too", (names[0] in WIDE) == (names[1] in WIDE)
+        yield "OCP float8_e4m3 came with nki 0.4", "float8_e4m3fn" not in names, only("0.2", "0.4")
         mixed = {"float8_e4m3", "float8_e4m3fn"} <= set(names)
         yield "legacy and OCP float8_e4m3 are not mixed", not mixed
         results = ("float32", "bfloat16") if "psum_bf16" in core.can else ("float32",)
@@ -86,15 +90,27 @@ class NcMatmul(Instruction, engines=("tensor",), page="nki.isa.nc_matmul"):
             yield "double_row needs a core that has it", "double_row" in core.can
             fp8 = all(t.itemsize == 1 for t in (self.stationary, self.moving))
             yield "double_row takes fp8 inputs", fp8
+            yield "double_row does not transpose", not self.is_transpose
+            split = bool(self.tile_size) and self.tile_size[1:] != (core.array.columns,)
+            yield "double_row goes with all columns of the array", not split
             pairs = all(t.ndim == 3 and t.shape[1] == 2 for t in (self.stationary, self.moving))
             yield "double_row inputs have 2 as their first free dimension", pairs
         both = bool(self.tile_position) == bool(self.tile_size)
         yield "tile_position and tile_size are given together", both
         if self.tile_size and self.tile_position:
-            row, start = self.tile_size[0], self.tile_position[0]
-            rows = (32, 64, 128) if "column_tiling" in core.can else (64, 128)
-            yield f"a row tile is one of {rows} high", row in rows
-            yield "a row tile starts at a multiple of its height", start % row == 0
+            yield from self._tile_rules(core)
+        given = self.accumulate is not None
+        yield "accumulate came with nki 0.3", not given, only("0.2", "0.3")
+
+    def _tile_rules(self, core: Core) -> Iterator[Rule]:
+        (row, column), (start, left) = self.tile_size, self.tile_position
+        sizes = (32, 64, 128) if "column_tiling" in core.can else (64, 128)
+        yield f"a row tile is one of {sizes} high", row in sizes
+        yield "a row tile starts at a multiple of its height", start % row == 0
+        yield "a row tile ends inside the array", start + row <= core.array.rows
+        yield f"a column tile is one of {sizes} wide", column in sizes
+        yield "a column tile starts at a multiple of its width", left % column == 0
+        yield "a column tile ends inside the array", left + column <= core.array.columns
 
     @property
     def double(self) -> bool:
@@ -151,6 +167,7 @@ class NcTranspose(Instruction, engines=("tensor", "vector"), page="nki.isa.nc_tr
     def rules(self, core: Core) -> Iterator[Rule]:
         swapped = (self.data.free, self.data.partitions)
         yield "dst is shaped as data transposed", (self.dst.partitions, self.dst.free) == swapped
+        yield "dst and data have one dtype", self.dst.dtype == self.data.dtype, since("0.2")
         if self.queue == "tensor":
             yield "the tensor engine reads data from SBUF", in_sbuf(self.data)
             yield "the tensor engine writes to PSUM", in_psum(self.dst)

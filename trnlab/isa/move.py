@@ -8,6 +8,7 @@ import numpy as np
 from trnlab import formats
 from trnlab.isa.elementwise import fast_passes
 from trnlab.isa.instruction import Instruction, Queue, Rule, same_rows
+from trnlab.isa.rules import since
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
@@ -26,6 +27,8 @@ class TensorCopy(Instruction, engines=("vector", "scalar", "gpsimd"), page="nki.
             "dst and src span the same partitions, with equally long rows",
             same_rows(self.dst, self.src),
         )
+        if self.queue == "scalar":
+            yield "the scalar engine copies", "scalar_tensor_copy" in core.can, since("0.2")
 
     def passes(self, core: Core) -> float:
         return fast_passes(core, self.dst, self.src) if self.queue == "vector" else 1
@@ -53,6 +56,14 @@ class Memset(Instruction, engines=("vector", "gpsimd"), page="nki.isa.memset"):
     def rules(self, core: Core) -> Iterator[Rule]:
         whole = isinstance(self.fill, (int, np.integer)) or float(self.fill).is_integer()
         yield "an integer dst takes a whole number", formats.is_float(self.dst.dtype) or whole
+        written = isinstance(self.fill, (int, np.integer))
+        yield (
+            "an integer dst takes a value that is written as an integer",
+            formats.is_float(self.dst.dtype) or written,
+            since("0.3"),
+        )
+        packed = formats.name(self.dst.dtype).endswith("_x4")
+        yield "packed numbers are filled with 0", not packed or self.fill == 0
 
     def passes(self, core: Core) -> float:
         """Zeros in 16-bit data go in pairs (NKI API reference 2.21 to 2.26, cost note)."""
@@ -81,6 +92,10 @@ class NcStreamShuffle(Instruction, engines=("vector",), page="nki.isa.nc_stream_
     def rules(self, core: Core) -> Iterator[Rule]:
         yield "dst and src have equally long rows", self.dst.free == self.src.free
         yield "dst and src have one dtype", self.dst.dtype == self.src.dtype
+        tall = max(self.dst.partitions, self.src.partitions)
+        starts = (self.dst.start_partition, self.src.start_partition)
+        step = 128 if tall > 64 else 64 if tall > 32 else 32
+        yield "both start where the taller one may", all(start % step == 0 for start in starts)
         yield "shuffle_mask has 32 entries", len(self.shuffle_mask) == 32
         inside = all(0 <= i < 32 or i == KEEP for i in self.shuffle_mask)
         yield "every entry of shuffle_mask is 0 to 31, or 255", inside

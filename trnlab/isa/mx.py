@@ -11,6 +11,7 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.isa.instruction import Instruction, Rule, in_psum, in_sbuf
+from trnlab.isa.rules import before, only
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
@@ -93,6 +94,8 @@ class NcMatmulMx(Instruction, engines=("tensor",), page="nki.isa.nc_matmul_mx", 
 
     def rules(self, core: Core) -> Iterator[Rule]:
         yield "dst is in PSUM", in_psum(self.dst)
+        given = self.accumulate is not None
+        yield "accumulate came with nki 0.3", not given, only("0.2", "0.3")
         yield "dst is float32 or bfloat16", _name(self.dst) in ("float32", "bfloat16")
         for name in ("stationary", "moving", "stationary_scale", "moving_scale"):
             yield f"{name} is in SBUF", in_sbuf(getattr(self, name))
@@ -157,6 +160,7 @@ def _scale_rows(partitions: int) -> np.ndarray:
 
 def _scale_rules(name: str, scale: Tile, partitions: int, columns: int) -> Iterator[Rule]:
     yield f"{name} is float8_e8m0fnu or uint8", _name(scale) in ("float8_e8m0fnu", "uint8")
+    yield f"{name} is uint8", _name(scale) == "uint8", before("0.5")
     rows = (partitions - 1) // QUADRANT * QUADRANT + PACKED
     yield f"{name} spans at least {rows} partitions", scale.partitions >= rows
     yield f"{name} has at least {columns} elements a partition", scale.free >= columns

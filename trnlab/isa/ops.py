@@ -20,7 +20,7 @@ class Op:
     ``value`` takes two operands, arrays or Python numbers, and answers in their dtype; operators of
     one operand ignore the second. ``identity`` is where a reduction starts, None for what is none;
     for bitwise_and it is -1, all bits. ``engines`` can run it on some generation; ``needs`` names
-    the capability of the core without which none can.
+    the capability of the core without which none can, ``since`` the API version that brought it.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Op:
     identity: float | None = None
     engines: tuple[str, ...] = ("vector",)
     needs: str | None = None
+    since: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -93,8 +94,8 @@ OPS = {
         Op("multiply", "arith", f.quiet(np.multiply), 1.0, _ANY),
         Op("maximum", "arith", f.quiet(np.maximum), -_INF),
         Op("minimum", "arith", f.quiet(np.minimum), _INF),
-        Op("abs_max", "arith", f.quiet(f.abs_max), 0.0, ("vector", "scalar"), "abs_max"),
-        Op("abs_min", "arith", f.quiet(f.abs_min), _INF, ("vector", "scalar"), "abs_max"),
+        Op("abs_max", "arith", f.quiet(f.abs_max), 0.0, ("vector", "scalar"), "abs_max", "0.4"),
+        Op("abs_min", "arith", f.quiet(f.abs_min), _INF, ("vector", "scalar"), "abs_max", "0.4"),
         Op("power", "arith", f.quiet(np.power), engines=("gpsimd",)),
         Op("divide", "arith", f.quiet(np.divide)),
         Op("mod", "arith", f.quiet(np.mod)),
@@ -118,8 +119,22 @@ OPS = {
         Op("left_shift", "bitvec", f.bitwise(np.left_shift)),
         Op("right_shift", "bitvec", f.bitwise(np.right_shift)),
         Op("abs", "unary", f.unary(np.abs), engines=("vector", "scalar")),
-        Op("square", "unary", f.unary(np.square), engines=("vector", "scalar"), needs="abs_max"),
-        Op("relu", "unary", f.unary(f.relu), engines=("vector", "scalar"), needs="abs_max"),
+        Op(
+            "square",
+            "unary",
+            f.unary(np.square),
+            engines=("vector", "scalar"),
+            needs="abs_max",
+            since="0.4",
+        ),
+        Op(
+            "relu",
+            "unary",
+            f.unary(f.relu),
+            engines=("vector", "scalar"),
+            needs="abs_max",
+            since="0.4",
+        ),
         Op("rsqrt", "unary", f.unary(f.rsqrt), engines=("gpsimd", "scalar")),
         Op("reciprocal", "unary", f.unary(lambda a: 1 / a), engines=("vector", "scalar")),
     )

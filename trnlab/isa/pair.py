@@ -8,6 +8,7 @@ import numpy as np
 from trnlab import formats
 from trnlab.isa.dma import Transfer
 from trnlab.isa.instruction import Instruction, Queue, Rule, in_sbuf, same_rows
+from trnlab.isa.rules import only
 from trnlab.isa.tile import Space, Tile
 from trnlab.machine.chip import Core
 
@@ -32,6 +33,8 @@ class SendRecv(Transfer, engines=("dma",), page="nki.isa.sendrecv", needs="sendr
         yield "src and dst are in SBUF", in_sbuf(self.src) and in_sbuf(self.dst)
         yield "src and dst have one dtype", self.src.dtype == self.dst.dtype
         yield "src and dst have one shape", same_rows(self.src, self.dst)
+        blocks = self.src.partitions % 16 == 0
+        yield "src and dst span a multiple of 16 partitions", blocks, only("0.2", "0.4")
         ranks = {self.send_to_rank, self.recv_from_rank}
         yield "ranks are 0 or 1", ranks <= {0, 1}
         if self._own_engine:

@@ -18,6 +18,7 @@ from trnlab.isa.instruction import (
     same_rows,
 )
 from trnlab.isa.ops import Op
+from trnlab.isa.rules import before, only
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
@@ -73,7 +74,7 @@ class TensorReduce(Instruction, engines=("vector",), page="nki.isa.tensor_reduce
         yield f"dst has {kept} elements a partition", self.dst.free == kept
         if self.op.kind == "bitvec":
             whole = all(formats.is_integer(t.dtype) for t in (self.dst, self.data))
-            yield f"{self.op.name} takes integers", whole
+            yield "bitwise operators take integers", whole
             yield "negate comes with an arithmetic operator", not self.negate
 
     def passes(self, core: Core) -> float:
@@ -108,7 +109,7 @@ class TensorPartitionReduce(
         yield "dst and data have equally long rows", self.dst.free == self.data.free
         if self.op.kind == "bitvec":
             whole = all(formats.is_integer(t.dtype) for t in (self.dst, self.data))
-            yield f"{self.op.name} takes integers", whole
+            yield "bitwise operators take integers", whole
 
     def passes(self, core: Core) -> float:
         return max(1, (self.data.partitions - 1).bit_length())
@@ -155,6 +156,11 @@ class TensorScalarReduce(Instruction, engines=("vector",), page="nki.isa.tensor_
         yield "reduce_cmd is reset_reduce, reduce or load_reduce", starts
         loads = self.reduce_cmd is ReduceCmd.load_reduce
         yield "reduce_init comes with load_reduce", loads == (self.reduce_init is not None)
+        resets = self.reduce_cmd is ReduceCmd.reset_reduce
+        yield "reduce_cmd came with nki 0.4", resets, only("0.2", "0.4")
+        given = self.reduce_res is not None
+        yield "reduce_res is given", given, before("0.6")
+        yield "reduce_res_negate came with nki 0.6", not self.reduce_res_negate, only("0.2", "0.6")
         for name in ("operand0", "reduce_res", "reduce_init"):
             yield from column_rules(name, getattr(self, name), self.data)
         for name in ("operand0", "reduce_init"):

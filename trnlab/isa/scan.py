@@ -16,6 +16,7 @@ from trnlab.isa.instruction import (
     in_psum,
     same_rows,
 )
+from trnlab.isa.limits import binary_rules
 from trnlab.isa.ops import Op
 from trnlab.isa.reduce import UFUNCS, load
 from trnlab.isa.tile import Tile
@@ -44,6 +45,7 @@ class TensorTensorScan(Instruction, engines=("vector",), page="nki.isa.tensor_te
         yield "not both inputs are in PSUM", not (in_psum(self.data0) and in_psum(self.data1))
         bitwise = "bitvec" in (self.op0.kind, self.op1.kind)
         yield "both operators are arithmetic", not bitwise
+        yield from binary_rules(op0=self.op0, op1=self.op1)
         yield from column_rules("initial", self.initial, self.data0)
 
     def passes(self, core: Core) -> float:

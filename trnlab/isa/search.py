@@ -7,6 +7,7 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.isa.instruction import Instruction, Rule, same_rows
+from trnlab.isa.limits import int32_rules
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
@@ -134,6 +135,7 @@ class NonzeroWithCount(
         yield f"dst has {longer} elements a partition", self.dst.free == longer
         yield "src is float32 or int32", formats.name(self.src.dtype) in ("float32", "int32")
         yield "dst is int32", formats.name(self.dst.dtype) == "int32"
+        yield from int32_rules(index_offset=self.index_offset, padding_val=self.padding_val)
 
     def elements(self) -> float:
         return self.src.free
@@ -153,7 +155,7 @@ class NonzeroWithCount(
         return out.reshape(dst.shape)
 
 
-class Topk(Instruction, engines=("gpsimd",), page="nki.isa.topk", needs="topk"):
+class Topk(Instruction, engines=("gpsimd",), page="nki.isa.topk", needs="topk", since="0.6"):
     """val_dst [P, K] = the K largest of n elements in ascending order, idx_dst their indices.
 
     Sixteen partitions of src hold one sequence, element i at partition i % 16 and column i // 16;

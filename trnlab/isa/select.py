@@ -19,7 +19,9 @@ from trnlab.isa.instruction import (
     in_sbuf,
     same_rows,
 )
+from trnlab.isa.limits import int32_rules
 from trnlab.isa.ops import Op, op_of
+from trnlab.isa.rules import before
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
@@ -45,6 +47,7 @@ class Iota(Instruction, engines=("gpsimd",), page="nki.isa.iota"):
 
     def rules(self, core: Core) -> Iterator[Rule]:
         yield from pattern_rules(self.pattern, self.dst)
+        yield from int32_rules(offset=self.offset, channel_multiplier=self.channel_multiplier)
 
     @property
     def keeps_bits(self) -> bool:
@@ -78,6 +81,9 @@ class AffineSelect(Instruction, engines=("gpsimd",), page="nki.isa.affine_select
         )
         yield f"cmp_op is one of {', '.join(COMPARISONS)}", self.cmp_op.name in COMPARISONS
         yield from pattern_rules(self.pattern, self.dst)
+        yield from int32_rules(offset=self.offset, channel_multiplier=self.channel_multiplier)
+        wide = _named(self.on_true_tile, ("int32", "uint32"))
+        yield "on_true_tile is a float or an integer of 8 or 16 bits", not wide, before("0.2")
 
     def value(self, on_true: np.ndarray) -> np.ndarray:
         rows = on_true.shape[0]

@@ -8,6 +8,7 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.errors import BadArguments
+from trnlab.isa.rules import since
 from trnlab.isa.tile import HBM_SPACES, Space, Tile, tiles_in, whole
 from trnlab.nki import tensor_class
 from trnlab.nki.arrays import facts_of, from_user, is_array, is_jax, like_user, update
@@ -29,7 +30,7 @@ class Arguments:
         self.run, self.elsewhere = run, elsewhere
         self.example: Any = None  # the first array, whose kind the outputs have
         self.taken: list[tuple[Any, np.ndarray, Tile]] = []
-        self.inputs: set[int] = set()
+        self.inputs = run.arguments
         self.seen: list[tuple[Any, Tile]] = []
         self.returned: set[int] = set()  # buffers
         _check_call(function, args, kwargs)
@@ -90,6 +91,17 @@ class Arguments:
                     {},
                     fix="store it to a tensor with buffer=nl.shared_hbm and return that",
                     at=tile.storage.place,
+                )
+            if tile.space is not Space.shared_hbm and since("0.3").covers(self.run.compiler):
+                self.run.report(
+                    BadArguments,
+                    f"the kernel returns {tile.storage.name}, which is not in shared HBM",
+                    {"tensor": tile.describe()},
+                    "buffer=nl.shared_hbm for what a kernel returns",
+                    "declare it with buffer=nl.shared_hbm",
+                    "nki.language.ndarray",
+                    tile.storage.place,
+                    "kernel/outputs-are-in-shared-hbm",
                 )
             if self.run.values:
                 self.run.executor.check_output(tile)

@@ -248,6 +248,8 @@ def issue_indirect(run: Run, kind: type[Instruction], operands: tuple[Any, ...])
     if any(v.address.kind is ROWS for v in views) and "dge_mode" in given:
         here = names.index("dge_mode")
         priced = (*priced[:here], DgeMode.swdge, *priced[here + 1 :])
+    # Rules refuse to skip where nothing is indexed; here something is.
+    priced = tuple(OobMode.error if value is OobMode.skip else value for value in priced)
     entry = run.enter_dynamic(kind, priced, key_of(kind, priced), len(views))
     run.record(entry, _touched(entry, operands, views))
     if issue.nothing or not run.values:

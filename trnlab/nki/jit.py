@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from trnlab.machine.facts import numbers
 from trnlab.nki.arguments import Arguments
 from trnlab.nki.blame import called
 from trnlab.nki.grids import instances_of, size_of
+from trnlab.nki.judging import read_source, run_for
 from trnlab.nki.modes import set_rounding
 from trnlab.nki.order import add_edges
 from trnlab.nki.turns import Rank, Turns
@@ -56,6 +57,7 @@ class Settings:
     trace_values: int = 0  # how many departures from an fp64 shadow to find
     bound: float | None = None  # of relative errors; None: by format
     shuffle: int | None = None  # seed of another order for iterations of parallel loops
+    api_version: str | None = None  # of `nki`; the newest unless said
 
 
 @dataclass(eq=False)
@@ -95,6 +97,7 @@ class Result:
     chip: Chip
     api: str
     violations: tuple[ProgramError, ...]
+    warnings: tuple[ProgramError, ...]
     notes: tuple[str, ...]
     instructions: int
     rerun: Callable[[str], "Result"]
@@ -170,6 +173,7 @@ class Kernel:
     """A kernel function that can be called with arrays, or with ``kernel[grid](...)``."""
 
     function: Callable[..., Any]
+    is_kernel: ClassVar[bool] = True
     api: str = "nki"
     grid: tuple[Any, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
@@ -260,11 +264,12 @@ def _simulate(
     target = chip_in_use(chip or how.chip, kernel.options.get("platform_target"))
     check_target(kernel, target, how)
     cores, instances = instances_of(kernel.grid, kernel.api)
-    run = Run(target, values=how.values, api=kernel.api, cores=cores)
+    run = run_for(how, target, kernel.api, cores)
     departures = set_rounding(run, how.precise, how.stochastic, how.trace_values > 0, how.bound)
     here = Launch(run, tuple(size_of(g) for g in kernel.grid), assume=how.assume)
     here.order = None if how.shuffle is None else Random(how.shuffle)
     bound = Arguments(run, kernel.function, args, kwargs)
+    read_source(run, kernel.function, [*args, *kwargs.values()])
     if len(instances) > 1 and run.values:
         run.executor.witness = Witness(run.program)
     returned = None
@@ -294,14 +299,16 @@ def _simulate(
     bound.write_back()
     return Result(
         name_of(kernel), bound.outputs(returned), trace, target, kernel.api, found,
-        tuple(run.program.notes), run.program.count,
-        lambda other: _again(kernel, args, kwargs, other),
+        tuple(run.warned.values()), tuple(run.program.notes), run.program.count,
+        lambda other: _again(kernel, args, kwargs, other, how),
         tuple(departures.ranked(how.trace_values)) if departures else None,
     )  # fmt: skip
 
 
-def _again(kernel: Kernel, args: Sequence[Any], kwargs: dict[str, Any], chip: str) -> Result:
-    how = Settings(chip=chip, values=False, timed=False, strict=False)
+def _again(
+    kernel: Kernel, args: Sequence[Any], kwargs: dict[str, Any], chip: str, before: Settings
+) -> Result:
+    how = Settings(chip, False, False, False, api_version=before.api_version)
     with few_collections():
         return _simulate(kernel, args, kwargs, how, chip)
 
@@ -377,6 +384,7 @@ def meta_of(run: Run, kernel: Kernel) -> dict[str, object]:
         "chip": run.chip.key,
         "core": run.core.name,
         "api": run.api,
+        "api_version": ".".join(str(part) for part in run.compiler.version),
         "cores": run.cores,
         "time_only": not run.values,
         "notes": tuple(run.program.notes),

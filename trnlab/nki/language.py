@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trnlab import formats
-from trnlab.errors import BadArguments, NotModelled
+from trnlab.errors import IllegalInstruction, NotModelled
 from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Space
 from trnlab.nki import isa as nisa
 from trnlab.nki.composite import *  # noqa: F403
@@ -179,12 +179,16 @@ def store(dst: Any, value: Any) -> None:
 
 def load_transpose2d(src: Any, dtype: Any = None) -> NkiTensor:
     """HBM to SBUF with the two dimensions exchanged."""
-    if src.space is Space.hbm or src.space is Space.private_hbm:
-        raise BadArguments(
+    run = running()
+    if not src.layout.on_chip and src.storage.index not in run.arguments:
+        run.report(
+            IllegalInstruction,
             "load_transpose2d reads a tensor that is local to the kernel",
             {"tensor": src.describe()},
-            fix="load it and transpose on chip, or make it an argument",
-            place=running().here(),
+            "a tensor that is an argument",
+            "load it and transpose on chip, or make it an argument",
+            "nki.language.load_transpose2d",
+            rule="load_transpose2d/src-is-an-argument",
         )
     made = make(src.shape[::-1], dtype or src.dtype, SBUF)
     nisa.dma_transpose(made, src)

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from trnlab.errors import NotModelled
+from trnlab.isa.rules import before
 from trnlab.isa.tile import SBUF, Tile
 from trnlab.nki import isa as nisa
+from trnlab.nki.jit import running
 from trnlab.nki.tensor import NkiTensor
 from trnlab.nki.tensors import make
 
@@ -152,9 +154,12 @@ def negative(x: Any, dtype: Any = None) -> NkiTensor:
 
 
 def copy(x: Any, dtype: Any = None) -> NkiTensor:
-    """A copy in SBUF, cast if asked for."""
+    """A copy in SBUF, cast if asked for; through fp32, by the scalar engine, before nki 0.6."""
     made = make(x.shape, dtype or x.dtype, SBUF)
-    nisa.tensor_copy(made, x)
+    if before("0.6").covers(running().compiler):
+        nisa.activation(made, "copy", x)
+    else:
+        nisa.tensor_copy(made, x)
     return made
 
 

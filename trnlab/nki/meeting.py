@@ -142,7 +142,7 @@ def run_uneven(kind: type[Any], operands: list[Any], offers: list[Offer]) -> Non
     """Runs a collective whose amounts are data: reads them, then moves the parts they name."""
     run = running()
     model = kind(*operands)
-    broken = tuple(model.broken(run.core))
+    broken = tuple(v for v in model.verdicts(run.core, run.compiler) if not v.holds)
     if broken:
         run.report_rules(model, broken)
         return

@@ -31,6 +31,7 @@ from trnlab.nki.jit import (
     publish,
     switch,
 )
+from trnlab.nki.judging import read_source, run_for
 from trnlab.nki.meeting import report_outside
 from trnlab.nki.modes import set_rounding
 from trnlab.nki.turns import Rank, Turns
@@ -71,10 +72,12 @@ def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: Syst
             limit=f"1 to {system.cores // lnc} ranks",
             fix="use a larger system, such as two of them: system='2xtrn2.48xlarge'",
         )
-    run = Run(system.chip, values=how.values, api=kernel.api, cores=lnc * len(calls))
+    run = run_for(how, system.chip, kernel.api, lnc * len(calls))
     departures = set_rounding(run, how.precise, how.stochastic, how.trace_values > 0, how.bound)
     if lnc > 1 and run.values:
         run.executor.witness = Witness(run.program)
+    given = [value for args, kwargs in calls for value in (*args, *kwargs.values())]
+    read_source(run, kernel.function, given)
     launches, bounds = _launches(run, kernel, calls, how.assume, lnc, system)
     try:
         returned = _execute(run, kernel, launches, bounds, lnc)
@@ -94,17 +97,17 @@ def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: Syst
     if found and how.strict:
         raise Violations(found)
     _write_back(bounds)
-    notes = tuple(run.program.notes)
+    warned, notes = tuple(run.warned.values()), tuple(run.program.notes)
     ranked = tuple(departures.ranked(how.trace_values)) if departures else None
 
     def again(chip: str) -> Result:
         elsewhere = replace(system, chip=chip_in_use(chip))
-        tried = Settings(values=False, timed=False, strict=False)
+        tried = replace(how, values=False, timed=False, strict=False)
         return _simulate(kernel, calls, tried, elsewhere)[0]
 
     return [
         Result(name_of(kernel), bound.outputs(result), trace, system.chip, kernel.api, found,
-               notes, run.program.count, again, ranked)
+               warned, notes, run.program.count, again, ranked)
         for bound, result, trace in zip(bounds, returned, traces, strict=True)
     ]  # fmt: skip
 

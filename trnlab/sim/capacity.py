@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trnlab.errors import OutOfMemory, Place
+from trnlab.isa.tile import Buffer
 from trnlab.machine.chip import Core
 from trnlab.sim.program import BufferFacts, Program
 
@@ -22,6 +24,22 @@ class Need:
     def over(self) -> int:
         """Bytes a partition that do not fit."""
         return max(0, self.peak - self.usable)
+
+
+PSUM_ALIGN = 4  # bytes, in the older API
+
+
+def misplaced(made: Buffer, unit: int, place: Place) -> OutOfMemory:
+    """What is said of a tensor that a kernel puts where PSUM tensors cannot start."""
+    return OutOfMemory(
+        f"{made.name} starts at byte {made.base_byte:,} of its partition in psum",
+        {"tensor": f"{made.space.name} {made.dtype} {list(made.shape)}"},
+        f"a multiple of {unit:,} bytes",
+        place,
+        "move it to the start of a bank",
+        "nki.language.ndarray",
+        "ndarray/psum-tensors-start-at-a-bank",
+    )
 
 
 def needs(program: Program, core: Core) -> list[Need]:

@@ -22,8 +22,10 @@ from trnlab.isa.collective import Collective
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.ops import Activation
+from trnlab.isa.rules import ALLOCATED, ALWAYS, LATEST, Compiler, Verdict, code_of, since
 from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile
 from trnlab.machine.chip import Chip
+from trnlab.sim.capacity import PSUM_ALIGN, misplaced
 from trnlab.sim.collectives import collective_cost
 from trnlab.sim.cost import Cost, cost, with_addresses
 from trnlab.sim.departures import Departures
@@ -31,6 +33,7 @@ from trnlab.sim.execute import ACCUMULATING, Entry, Executor, is_plain_copy, is_
 from trnlab.sim.findings import found_in
 from trnlab.sim.groups import Rounding
 from trnlab.sim.loops import order_free
+from trnlab.sim.midway import read_midway
 from trnlab.sim.program import BufferFacts, Program
 from trnlab.sim.shadow import Shadowed
 
@@ -44,7 +47,7 @@ class Run:
     """One kernel on one chip: program, memories and everything that was found on the way.
 
     ``values`` False records and checks without computing. ``cores`` is how many cores the launch
-    spreads over, ``core_index`` which one is running now.
+    spreads over, ``core_index`` which one is running now. ``compiler`` judges the kernel.
     """
 
     chip: Chip
@@ -52,16 +55,20 @@ class Run:
     api: str = "nki"
     cores: int = 1
     core_index: int = 0
+    compiler: Compiler = LATEST
+    arguments: set[int] = field(default_factory=set)  # tensors that the caller made
     program: Program = field(default_factory=Program)
     entries: dict[Any, Entry] = field(default_factory=dict)
     found: dict[Any, ProgramError] = field(default_factory=dict)
     named: dict[str, int] = field(default_factory=dict)  # instructions that the kernel named
     doubts: dict[Any, list[int]] = field(default_factory=dict)  # by function and place: how many
+    warned: dict[Any, ProgramError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.executor: Executor = Executor(self.report, self.doubt, strict_reads=self.api == "nki")
         self.core = self.chip.core
         self.at: int | None = None  # the source line that counts, where it is not the one that runs
+        strict, preload = self.api == "nki", "psum_preload" in self.core.can
+        self.executor: Executor = Executor(self.report, self.doubt, strict, preload=preload)
         self._places = self.program.places
         self._shapes: dict[Any, tuple[int, str, int, int]] = {}  # of tensors that were found legal
         self._head = self.program.heads.extend
@@ -73,8 +80,8 @@ class Run:
 
     def shadow(self, kind: Any, bound: float | None = None) -> Departures | None:
         """Computes everything a second time: in fp64 to compare, in fp32 instead of narrower."""
-        narrow = self.executor.narrow
-        shadowed = self.executor = Shadowed(self.report, self.doubt, strict_reads=self.api == "nki")
+        narrow, strict, preload = self.executor.narrow, self.api == "nki", self.executor.preload
+        shadowed = self.executor = Shadowed(self.report, self.doubt, strict, preload=preload)
         shadowed.round_by(narrow)
         compared = kind is np.float64
         found = Departures(self.here, lambda: self.program.count, bound) if compared else None
@@ -140,7 +147,18 @@ class Run:
                 "use a smaller tile, or a narrower dtype",
                 "nki.language.ndarray",
             )  # fmt: skip
+        if made.address is not None:
+            self._check_address(made)
         return len(self.found) == before
+
+    def _check_address(self, made: Buffer) -> None:
+        """Where a kernel may put a tensor; the older API's placing turns its compiler strict."""
+        current = since("0.2").covers(self.compiler)
+        if not current:
+            self.compiler = replace(self.compiler, modes=frozenset({ALLOCATED}))
+        unit = self.core.psum.bank if current else PSUM_ALIGN
+        if made.space is Space.psum and made.base_byte % unit:
+            self.tell(misplaced(made, unit, self.here()))
 
     def place(self) -> int:
         """The number of the user's source line that is running."""
@@ -166,10 +184,16 @@ class Run:
         fix: str = "",
         see: str = "",
         at: int | None = None,
+        rule: str = "",
     ) -> None:
         """Notes a violation, where the user's source is or at another place; the run goes on."""
         place = self.here() if at is None else self.program.place(at)
-        self.found.setdefault((kind, what, place), kind(what, given, limit, place, fix, see))
+        self.tell(kind(what, given, limit, place, fix, see, rule))
+
+    def tell(self, error: ProgramError, *, warning: bool = False) -> None:
+        """Notes a violation, or what may be one, once."""
+        kept = self.warned if warning else self.found
+        kept.setdefault((type(error), error.what, error.place), error)
 
     def note(self, text: str) -> None:
         """Notes something that was approximated, once."""
@@ -186,7 +210,7 @@ class Run:
         try:
             model = kind(*operands)
             self._check_operands(model)
-            broken = tuple(model.broken(self.core))
+            broken = tuple(v for v in model.verdicts(self.core, self.compiler) if not v.holds)
             entry = self._entry(model, broken)
         except ERRORS as error:
             raise self._nonsense(kind, operands, error) from None
@@ -201,7 +225,7 @@ class Run:
             self.report_rules(kind(*operands), broken)
         return entry
 
-    def _entry(self, model: Instruction, broken: tuple[str, ...]) -> Entry:
+    def _entry(self, model: Instruction, broken: tuple[Verdict, ...]) -> Entry:
         names = [f.name for f in fields(model)]
         written, reads = model.written(), model.reads()
         return Entry(
@@ -253,20 +277,22 @@ class Run:
                 raise
             return Cost(model.name, "sync", 0.0, 0.0, len(model.reads()), len(model.written()))
 
-    def report_rules(self, model: Instruction, broken: tuple[str, ...]) -> None:
+    def report_rules(self, model: Instruction, broken: tuple[Verdict, ...]) -> None:
         given = {name: tile.describe() for name, tile in model.tiles().items()}
         tall = any(
             t.storage.rows > self.core.lanes for t in model.tiles().values() if t.layout.on_chip
         )
-        for sentence in broken:
+        for sentence, _, when in broken:
             if tall and "spans at most" in sentence:
                 continue  # said once, where the tensor was made
+            who = {} if when is ALWAYS else {"enforced": f"by {when}"}
             self.report(
                 IllegalInstruction,
                 f"{model.name} breaks a rule of {self.core.name} ({self.chip.key}): {sentence}",
-                given,
+                given | who,
                 sentence,
                 see=model.page,
+                rule=code_of(model.name, sentence),
             )
 
     def enter_dynamic(
@@ -339,6 +365,9 @@ class Run:
                 f"{function} at {place}: {wrong:,} of {of:,} arguments are outside of "
                 f"{function.limits}, where the device's results are not valid"
             )
+        if self.api == "nki":
+            for found in read_midway(self.program, self.entries.values()):
+                self.tell(found.error(self.program), warning=True)
         for key, error in found_in(self.program, self.core, self.api, self.executor.witness):
             self.found.setdefault(key, error)
 

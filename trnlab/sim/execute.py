@@ -14,6 +14,7 @@ from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.move import TensorCopy
 from trnlab.isa.mx import NcMatmulMx
+from trnlab.isa.rules import Verdict
 from trnlab.isa.tile import Tile
 from trnlab.sim import memory, sums
 from trnlab.sim.cost import Cost
@@ -22,6 +23,7 @@ from trnlab.sim.holes import spread
 from trnlab.sim.races import Witness
 
 ACCUMULATING = (NcMatmul, NcMatmulMx)
+START_FIRST = "start the sum with accumulate=False, or leave accumulate out"
 WRITE_FIRST = "write it first: nisa.memset, a load, or an instruction that covers the tile"
 
 
@@ -32,7 +34,7 @@ class Entry:
     number: int
     model: Instruction
     cost: Cost
-    broken: tuple[str, ...]
+    broken: tuple[Verdict, ...]
     picks: tuple[tuple[int, int], ...]  # operands in the order of the program: writes, reads
     reads: tuple[tuple[int, int], ...]  # operands that `value` takes
     widen: tuple[bool, ...]
@@ -66,6 +68,8 @@ class Executor:
     def round_by(self, narrow: Rounding) -> None:
         """Rounds results in another way than to nearest."""
         self.narrow = self.groups.narrow = narrow
+
+    preload: bool = True  # whether a matmul may add to what another instruction wrote
 
     def compute(self, entry: Entry, operands: tuple[Any, ...], mask: np.ndarray | None) -> None:
         """Computes one instruction and stores what it writes, where ``mask`` says if given."""
@@ -113,8 +117,12 @@ class Executor:
 
     def _check_start(self, dst: Tile) -> None:
         """``accumulate=True`` needs something to add to."""
-        if dst.storage.index not in self.groups.waiting and dst.storage.written is False:
+        if dst.storage.index in self.groups.waiting:
+            return
+        if dst.storage.written is False:
             self._tell(dst, "is added to before anything is written to it")
+        elif not self.preload and not sums.holds_sums(dst):
+            self._tell(dst, "is added to, but no matmul wrote it", fix=START_FIRST)
 
     def _shown(self, dst: Tile, src: Tile) -> bool:
         """A load need not copy: the new tile shows the bytes it came from until one changes."""
@@ -200,10 +208,10 @@ class Executor:
         if not memory.is_written(tile):
             self._tell(tile, "is returned, but not all of it was written", tile.storage.place)
 
-    def _tell(self, tile: Tile, what: str, at: int | None = None) -> None:
+    def _tell(self, tile: Tile, what: str, at: int | None = None, fix: str = WRITE_FIRST) -> None:
         given = {"tensor": tile.describe()}
         text = f"{tile.storage.name} {what}"
-        self.report(UninitialisedRead, text, given, fix=WRITE_FIRST, at=at)
+        self.report(UninitialisedRead, text, given, fix=fix, at=at)
 
     def store(
         self, tile: Tile, values: np.ndarray, *, raw: bool, mask: np.ndarray | None = None

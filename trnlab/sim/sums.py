@@ -23,6 +23,12 @@ def mark(tile: Tile, sums: bool) -> None:
     memory.flags_of(tile, buffer.summed)[...] = sums
 
 
+def holds_sums(tile: Tile) -> bool:
+    """Whether matmuls wrote all of a tile."""
+    held = tile.storage.summed
+    return bool(memory.flags_of(tile, held).all() if isinstance(held, np.ndarray) else held)
+
+
 def adds_to(dst: Tile, accumulate: bool | None) -> bool:
     """Whether a matmul adds to what its destination holds, rather than overwriting it."""
     if accumulate is not None:

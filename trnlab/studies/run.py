@@ -25,6 +25,7 @@ def run(
     assume: int | None = None,
     precise: bool | None = None,
     stochastic: int | None = None,
+    api_version: str | None = None,
 ) -> Callable[..., tuple[Any, Any]]:
     """Returns a function that runs a kernel on arrays and gives (outputs, trace).
 
@@ -32,14 +33,16 @@ def run(
     Violations when rules are broken, unless ``strict`` is False, and NotModelled for a loop without
     values whose length data decides, unless ``assume`` says a length. ``precise`` False keeps low
     precision as fp32, and ``stochastic`` is the seed of stochastic rounding; left out, both are
-    as ``NKI_PRECISE_FP`` and ``NEURON_RT_STOCHASTIC_ROUNDING_EN`` say.
+    as ``NKI_PRECISE_FP`` and ``NEURON_RT_STOCHASTIC_ROUNDING_EN`` say. ``api_version`` of `nki`,
+    such as "0.3", says whose rules count; the newest unless given.
     """
+    changes: dict[str, Any] = {
+        "values": values, "strict": strict, "assume": assume, "precise": precise,
+        "stochastic": stochastic,
+    }  # fmt: skip
 
     def call(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        how: dict[str, Any] = {
-            "values": values, "strict": strict, "assume": assume, "precise": precise,
-            "stochastic": stochastic,
-        }  # fmt: skip
+        how = changes | {"api_version": api_version}
         result = run_once(kernel, args, kwargs, chip, time=time, **how)
         return result.outputs, result.trace
 

@@ -15,6 +15,7 @@ from trnlab.studies.departures import describe, record
 from trnlab.studies.legality import legality
 
 FOLDER = "trnlab-traces"
+WARNINGS = 3  # that are shown in full
 FULL_REPORTS = 3  # of a script with many kernel calls, only the last ones are shown in full
 
 
@@ -100,6 +101,7 @@ def _record(result: Result, paths: dict[int, str]) -> dict[str, Any]:
         {"chip": chip, "legal": legal, "reason": reason} for chip, legal, reason in legality(result)
     ]
     told["violations"] = [str(v) for v in result.violations]
+    told["warnings"] = [str(w) for w in result.warnings]
     if result.departures is not None:
         told["departures"] = [record(d) for d in result.departures]
     told["trace"] = paths.get(id(result))
@@ -109,6 +111,11 @@ def _record(result: Result, paths: dict[int, str]) -> dict[str, Any]:
 def _print(screen: Any, result: Result, path: str | None) -> None:
     for violation in result.violations:
         screen.print(f"warning: {violation}\n", style="yellow", markup=False)
+    for warning in result.warnings[:WARNINGS]:
+        screen.print(f"warning: {warning}\n", style="yellow", markup=False)
+    if len(result.warnings) > WARNINGS:
+        more = f"{len(result.warnings) - WARNINGS} more warnings; --json has them all\n"
+        screen.print(more, style="yellow")
     if result.trace is None:
         count = f"{result.instructions:,} instructions"
         screen.print(f"{result.kernel} on {result.chip.name}: {count}, not timed")

@@ -1,0 +1,65 @@
+import pytest
+
+from tests.isa.make import TRN1, TRN2, TRN3, numbers, same, tile
+from trnlab.isa.dma import DgeMode, DmaCopy
+from trnlab.isa.instruction import Queue
+from trnlab.isa.rules import OLDER, Compiler, version_of
+
+HARD = {"dge_mode": DgeMode.hwdge}
+
+
+def make(**changes):
+    given = {"dst": tile((128, 64)), "src": tile((128, 64), space="hbm")}
+    return DmaCopy(**(given | changes))
+
+
+def test_value():
+    data = numbers(128, 64)
+    assert same(make().value(data), data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentences"),
+    [
+        ({"src": tile((128, 65), space="hbm")}, ["dst and src have equally many elements"]),
+        (
+            {"src": tile((128, 64), space="psum")},
+            ["src is not in PSUM: DMA cannot reach it"],
+        ),
+        (
+            {"dst": tile((128, 64), space="psum")},
+            ["dst is not in PSUM: DMA cannot reach it"],
+        ),
+        (
+            {"dst": tile((128, 64), "float8_e5m2_x4")},
+            ["packed numbers are moved, not cast: dst and src have one dtype"],
+        ),
+        (
+            HARD | {"dst": tile((128, 64), "bfloat16")},
+            ["hardware descriptors move bytes: dst and src have one dtype"],
+        ),
+        (
+            HARD | {"engine": Queue.gpsimd},
+            ["scalar or sync triggers hardware descriptors"],
+        ),
+        ({"engine": Queue.vector}, ["transfers are triggered on scalar, sync or gpsimd"]),
+        ({"priority": 4}, ["priority is 0 to 3", "priority needs a core with 'dma_priority'"]),
+    ],
+)
+def test_rule(changes, sentences):
+    assert make().broken(TRN2) == []
+    assert make(**changes).broken(TRN2) == sentences
+
+
+def test_what_newer_cores_do():
+    assert make(**HARD).broken(TRN1) == ["hardware descriptors need a core that writes them"]
+    assert make(**HARD).broken(TRN2) == []
+    assert make(priority=3).broken(TRN3) == []
+
+
+@pytest.mark.parametrize("version", ["0.1", "0.2"])
+def test_earlier_compilers_read_psum_and_cast_nothing_in_hardware(version):
+    earlier = OLDER if version == "0.1" else version_of(version)
+    assert make(src=tile((128, 64), space="psum")).broken(TRN2, Compiler(earlier)) == []
+    cast = make(**HARD, dst=tile((128, 64), "bfloat16"))
+    assert cast.broken(TRN2, Compiler(earlier)) == []

@@ -1,0 +1,77 @@
+"""`trnlab explain`: our rules by the names that violations print, the vendor's codes, words."""
+
+import pytest
+
+import trnlab
+from tests.support import command, load, nisa, nl, store, whole_numbers
+from trnlab import Violations
+from trnlab.errors import UnknownName
+from trnlab.isa.instruction import ISA
+from trnlab.studies.codes import CODES
+from trnlab.studies.explain import explain, templates
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_every_code_has_a_cause_a_limit_an_example_and_a_source(name):
+    page = explain(name)
+    assert page.splitlines()[0] == name
+    assert [line.split()[0] for line in page.splitlines()[1:]] == [
+        "cause", "limit", "example", "source",
+    ]  # fmt: skip
+
+
+def test_codes_are_found_in_a_line_of_a_log():
+    line = "2026-11-22T08:00:00Z ERROR 8 [Codegen]: [NCC_IBIR605] illegal instruction"
+    assert explain(line) == explain("IBIR605") == explain("ibir605")
+    assert explain("err_unexpected_output").startswith("err_unexpected_output_dependencies")
+
+
+def test_every_instruction_has_rules():
+    subjects = {template.subject for template in templates()}
+    assert ISA.keys() - subjects == {
+        "register_move"
+    }  # whose arguments are checked when it is called
+
+
+def test_no_two_rules_share_a_name():
+    codes = [template.code for template in templates()]
+    assert len(set(codes)) == len(codes)
+
+
+def broken(kernel, *arrays, chip="trn2"):
+    with pytest.raises(Violations) as found:
+        trnlab.run(kernel, chip)(*arrays)
+    return found.value.found
+
+
+def wide(a):
+    tile = load(a)
+    out = nl.ndarray((128, 600), nl.float32, buffer=nl.psum)
+    nisa.nc_matmul(out, tile[:, 0:128], tile)
+    nisa.tensor_tensor(tile, tile[0:64, :], tile, nl.divide)
+    nisa.activation(tile, nl.exp, tile, scale=nl.ndarray((128, 1), nl.bfloat16))
+    return store(tile)
+
+
+def test_what_a_violation_prints_can_be_explained():
+    found = [v for v in broken(wide, whole_numbers(128, 600)) if v.rule]
+    assert len(found) >= 4
+    for violation in found:
+        page = explain(violation.rule)
+        assert "not known" not in page, violation.rule
+        subject = violation.rule.partition("/")[0]
+        assert f"of        {subject}" in page
+
+
+def test_words_find_the_nearest():
+    page = explain("list comprehensions in a kernel")
+    assert page.startswith("'list comprehensions in a kernel' is not known; the nearest is")
+    assert "python/list-comprehension" in page
+    with pytest.raises(UnknownName, match="no rule or error code"):
+        explain("zzzzzz")
+
+
+def test_the_command(capsys, monkeypatch):
+    said = command(["explain", "GCA046"], capsys, monkeypatch)
+    assert (said.code, said.out) == (0, explain("GCA046") + "\n")
+    assert command(["explain", "qqqqqqqq"], capsys, monkeypatch).code == 1

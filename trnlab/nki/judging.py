@@ -1,0 +1,37 @@
+"""Whose rules a kernel is held to, and what its source says before anything runs."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from trnlab.errors import BadArguments
+from trnlab.isa.rules import NEWEST, OLDER, RELEASES, Compiler, version_of
+from trnlab.machine.chip import Chip
+from trnlab.nki.subset import argument_findings, findings
+from trnlab.sim.core import Run
+
+
+def run_for(how: Any, chip: Chip, api: str, cores: int) -> Run:
+    """A run of a kernel that imports this API, with these `Settings`."""
+    return Run(chip, how.values, api, cores, compiler=compiler_for(api, how.api_version))
+
+
+def read_source(run: Run, function: Callable[..., Any], values: Iterable[Any]) -> None:
+    """Tells what a kernel's source and its arguments are that its compiler does not take."""
+    compiler = run.compiler
+    for finding in [*findings(function, compiler), *argument_findings(function, values, compiler)]:
+        run.tell(finding.error, warning=not finding.construct.known)
+
+
+def compiler_for(api: str, version: str | None = None) -> Compiler:
+    """Who judges a kernel: the API it imports decides, and for `nki` the version asked for."""
+    asked = version_of(version) if version else NEWEST
+    if api != "nki":
+        return Compiler(OLDER)
+    if asked == OLDER:
+        raise BadArguments(
+            "a kernel that imports nki is not judged by the older API",
+            {"version": str(version)},
+            f"versions {', '.join(name for name in RELEASES if version_of(name) != OLDER)}",
+            fix="import neuronxcc.nki for the older API",
+        )
+    return Compiler(asked)
