@@ -101,9 +101,10 @@ def test_a_tile_lives_from_its_first_to_its_last_use():
 def test_low_tiles_lie_beside_each_other(rows, beside):
     def kernel(count):
         def body(a):
-            tiles = [nl.ndarray((rows, 256), nl.float32) for _ in range(count)]
-            for one in tiles:
-                nisa.memset(one, 0.0)
+            tiles = []
+            for _ in range(count):
+                tiles.append(nl.ndarray((rows, 256), nl.float32))
+                nisa.memset(tiles[-1], 0.0)
             for one in tiles:
                 nisa.tensor_copy(one, one)
 
@@ -248,6 +249,6 @@ def test_what_a_kernel_returns_is_in_shared_hbm():
         nisa.dma_copy(out, a)
         return out
 
-    (found,) = broken(kernel, find_chip("trn2"))
+    (found,) = run_once(kernel, (A,), {}).warnings
     assert found.rule == "kernel/outputs-are-in-shared-hbm"
-    assert value(kernel, A, api_version="0.2").shape == A.shape
+    assert not run_once(kernel, (A,), {}, api_version="0.2").warnings
