@@ -23,7 +23,7 @@ from trnlab.machine.facts import numbers
 from trnlab.nki.arguments import Arguments
 from trnlab.nki.blame import called
 from trnlab.nki.grids import instances_of, size_of
-from trnlab.nki.judging import read_source, run_for
+from trnlab.nki.judging import check_target, read_source, run_for
 from trnlab.nki.modes import set_rounding
 from trnlab.nki.order import add_edges
 from trnlab.nki.turns import Rank, Turns
@@ -33,8 +33,6 @@ from trnlab.sim.races import Witness
 from trnlab.sim.tracing import trace_of
 from trnlab.trace import Trace
 
-# The last release that compiles the older API (SDK 2.29) knows two generations of cores.
-TARGETS = {"neuronxcc.nki": (2, 3), "nki": (2, 3, 4)}
 REMEMBERED = 16  # results that `results` remembers
 
 _state: "list[Launch]" = []
@@ -241,17 +239,6 @@ def few_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def check_target(kernel: Kernel, target: Chip, how: Settings) -> None:
-    """Raises BadArguments where a kernel's API cannot be compiled for a chip."""
-    if how.strict and target.generation not in TARGETS[kernel.api]:
-        raise BadArguments(
-            f"{kernel.api} does not target {target.key}",
-            {"kernel": name_of(kernel)},
-            f"core generations {', '.join(str(n) for n in TARGETS[kernel.api])}",
-            fix="choose another chip, or move the kernel to the current API",
-        )
-
-
 def _simulate(
     kernel: Any,
     args: Sequence[Any],
@@ -262,7 +249,7 @@ def _simulate(
     __tracebackhide__ = True
     kernel = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
     target = chip_in_use(chip or how.chip, kernel.options.get("platform_target"))
-    check_target(kernel, target, how)
+    check_target(kernel.api, name_of(kernel), target, strict=how.strict)
     cores, instances = instances_of(kernel.grid, kernel.api)
     run = run_for(how, target, kernel.api, cores)
     departures = set_rounding(run, how.precise, how.stochastic, how.trace_values > 0, how.bound)

@@ -9,6 +9,20 @@ from trnlab.machine.chip import Chip
 from trnlab.nki.subset import argument_findings, findings
 from trnlab.sim.core import Run
 
+# The last release that compiles the older API (SDK 2.29) knows two generations of cores.
+TARGETS = {"neuronxcc.nki": (2, 3), "nki": (2, 3, 4)}
+
+
+def check_target(api: str, kernel: str, target: Chip, *, strict: bool) -> None:
+    """Raises BadArguments where a kernel's API cannot be compiled for a chip."""
+    if strict and target.generation not in TARGETS[api]:
+        raise BadArguments(
+            f"{api} does not target {target.key}",
+            {"kernel": kernel},
+            f"core generations {', '.join(str(n) for n in TARGETS[api])}",
+            fix="choose another chip, or move the kernel to the current API",
+        )
+
 
 def run_for(how: Any, chip: Chip, api: str, cores: int) -> Run:
     """A run of a kernel that imports this API, with these `Settings`."""

@@ -21,7 +21,6 @@ from trnlab.nki.jit import (
     Launch,
     Result,
     Settings,
-    check_target,
     chip_in_use,
     execute_together,
     few_collections,
@@ -31,7 +30,7 @@ from trnlab.nki.jit import (
     publish,
     switch,
 )
-from trnlab.nki.judging import read_source, run_for
+from trnlab.nki.judging import check_target, read_source, run_for
 from trnlab.nki.meeting import report_outside
 from trnlab.nki.modes import set_rounding
 from trnlab.nki.turns import Rank, Turns
@@ -64,7 +63,7 @@ def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: Syst
         raise NotModelled("ranks that run kernels of the older API", "neuronxcc.nki.nccl")
     if kernel.options.get("schedule"):
         raise NotModelled("with_schedule on several ranks", "names of instructions for each rank")
-    check_target(kernel, system.chip, how)
+    check_target(kernel.api, name_of(kernel), system.chip, strict=how.strict)
     lnc = instances_of(kernel.grid, kernel.api)[0]  # cores of a rank
     if not 0 < len(calls) * lnc <= system.cores:
         raise BadArguments(

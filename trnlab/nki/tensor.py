@@ -49,7 +49,7 @@ class NkiTensor(NoOperators, Tile):
                         sub = layout(here.space, here.dtype, size, strides, pitch)
                         here.sub[size] = sub
                     offset = self.offset + a0 * here.strides[0] + b0 * here.strides[1]
-                    if type(offset) is int:
+                    if type(offset) is int and type(a1) is int and type(b1) is int:
                         return NkiTensor(self.storage, sub, offset)
         return self._index(key if isinstance(key, tuple) else (key,))
 

@@ -29,7 +29,14 @@ from trnlab.sim.capacity import PSUM_ALIGN, misplaced
 from trnlab.sim.collectives import collective_cost
 from trnlab.sim.cost import Cost, cost, with_addresses
 from trnlab.sim.departures import Departures
-from trnlab.sim.execute import ACCUMULATING, Entry, Executor, is_plain_copy, is_plain_load
+from trnlab.sim.execute import (
+    ACCUMULATING,
+    Entry,
+    Executor,
+    forget_buffers,
+    is_plain_copy,
+    is_plain_load,
+)
 from trnlab.sim.findings import found_in
 from trnlab.sim.groups import Rounding
 from trnlab.sim.loops import order_free
@@ -218,7 +225,7 @@ class Run:
         update = order_free(model)
         if update is not None:
             self.program.updates[entry.number] = update
-        _forget_buffers(model)
+        forget_buffers(model)
         if not broken:
             self.entries[key] = entry
         else:
@@ -382,24 +389,6 @@ def _described(kind: type[Instruction], operands: tuple[Any, ...]) -> dict[str, 
 def _pick(name: str, names: list[str]) -> tuple[int, int]:
     field_name, _, item = name.partition("[")
     return names.index(field_name), int(item[:-1]) if item else -1
-
-
-def _forget_buffers(model: Instruction) -> None:
-    """A cached instruction must not keep its first operands' bytes alive."""
-    for name in model.operands:
-        held = getattr(model, name)
-        if isinstance(held, Tile):
-            object.__setattr__(model, name, _bare(held))
-        elif name in model.lists:
-            object.__setattr__(model, name, [_bare(t) for t in held])
-
-
-def _bare(tile: Tile) -> Tile:
-    buffer = tile.storage
-    empty = Buffer(
-        buffer.index, buffer.name, buffer.space, buffer.dtype, buffer.shape, buffer.address
-    )
-    return Tile(empty, tile.layout, tile.offset)
 
 
 def _user_frame() -> FrameType:

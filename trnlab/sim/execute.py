@@ -15,7 +15,7 @@ from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.move import TensorCopy
 from trnlab.isa.mx import NcMatmulMx
 from trnlab.isa.rules import Verdict
-from trnlab.isa.tile import Tile
+from trnlab.isa.tile import Buffer, Tile
 from trnlab.sim import memory, sums
 from trnlab.sim.cost import Cost
 from trnlab.sim.groups import Groups, Rounding
@@ -274,3 +274,21 @@ def is_plain_load(model: Instruction) -> bool:
         and model.dst.layout.on_chip
         and not model.src.layout.on_chip
     )
+
+
+def forget_buffers(model: Instruction) -> None:
+    """A cached instruction must not keep its first operands' bytes alive."""
+    for name in model.operands:
+        held = getattr(model, name)
+        if isinstance(held, Tile):
+            object.__setattr__(model, name, _bare(held))
+        elif name in model.lists:
+            object.__setattr__(model, name, [_bare(t) for t in held])
+
+
+def _bare(tile: Tile) -> Tile:
+    buffer = tile.storage
+    empty = Buffer(
+        buffer.index, buffer.name, buffer.space, buffer.dtype, buffer.shape, buffer.address
+    )
+    return Tile(empty, tile.layout, tile.offset)

@@ -2,7 +2,8 @@
 
 from trnlab.errors import NotModelled, TrnlabError, Violations
 from trnlab.machine.catalogue import CHIPS
-from trnlab.nki.jit import TARGETS, Result
+from trnlab.nki.jit import Result
+from trnlab.nki.judging import TARGETS
 
 Verdict = tuple[str, bool, str]  # chip, legal, reason
 
