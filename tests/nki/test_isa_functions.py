@@ -93,9 +93,32 @@ def test_calls_outside_of_a_kernel_say_so():
         nisa.memset(None, 0.0)
 
 
-def test_wrong_parameters_are_pythons_own_errors():
+@pytest.mark.parametrize(
+    ("wrong", "text", "fix"),
+    [
+        (lambda t: nisa.memset(t, value=0, x=1), "memset has no parameter 'x'", ""),
+        (lambda t: nisa.memset(t, vaule=0), "memset has no parameter 'vaule'", "'value'"),
+        (lambda t: nisa.tensor_copy(t, t, 1, 2, 3, 4), "tensor_copy() takes from", ""),
+        (lambda t: nl.exp(), "exp() missing 1 required", ""),
+        (lambda t: nl.sum(t, axes=1), "sum has no parameter 'axes'", "'axis'"),
+        (lambda t: t.reshape(shap=(4, 4)), "reshape has no parameter 'shap'", "'shape'"),
+    ],
+)  # fmt: skip
+def test_wrong_parameters_are_named_with_the_signature(wrong, text, fix):
+    with pytest.raises(BadArguments) as raised:
+        value(lambda a: wrong(load(a)), np.ones((4, 4), np.float32))
+    assert text in raised.value.what
+    assert fix in raised.value.fix
+    assert raised.value.given["signature"].startswith(text.partition(" ")[0].removesuffix("()"))
+    assert "test_isa_functions.py" in str(raised.value.place)
+
+
+def test_wrong_parameters_of_the_users_own_functions_stay_pythons_errors():
+    def memset(value):
+        return value
+
     with pytest.raises(TypeError, match="memset"):
-        value(lambda a: nisa.memset(load(a), value=0, x=1), np.ones((4, 4), np.float32))
+        value(lambda a: memset(x=1), np.ones((4, 4), np.float32))
 
 
 def test_what_was_not_given_is_named_with_the_signature():

@@ -1,13 +1,21 @@
 """Python's exceptions from inside trnlab, said as what they are: arguments that make no sense."""
 
+import inspect
+import re
 import sys
-from collections.abc import Callable
-from types import FrameType, TracebackType
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from types import FrameType, FunctionType, TracebackType
 from typing import Any
 
 from trnlab.errors import BadArguments, Place
 from trnlab.isa.tile import Tile
 from trnlab.sim.core import ERRORS, PACKAGE
+
+MISCALLED = re.compile(
+    r"(?P<name>[\w.]+)\(\) (got an unexpected keyword argument '(?P<word>\w+)'"
+    r"|got multiple values|got some positional-only|missing \d|takes )"
+)
 
 
 def called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
@@ -27,6 +35,10 @@ def called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> A
 
 def _explained(error: Exception) -> BadArguments | None:
     frames = _frames(error.__traceback__)
+    if isinstance(error, TypeError) and frames:
+        found = _miscalled(str(error), *frames[-1])
+        if found is not None:
+            return found
     while frames and _is_library(frames[-1][0]):
         frames.pop()
     if not frames or not _is_ours(frames[-1][0]) or frames[-1][0].f_code.co_name == "__getattr__":
@@ -43,6 +55,46 @@ def _explained(error: Exception) -> BadArguments | None:
         _given(entered),
         place=Place(user.f_code.co_filename, line),
     )
+
+
+def _miscalled(said: str, frame: FrameType, line: int) -> BadArguments | None:
+    """A call of a function of NKI that Python refuses: a misspelled parameter, one too many."""
+    match = MISCALLED.match(said)
+    function = None if match is None else _called_in(frame, match["name"])
+    if match is None or function is None:
+        return None
+    names = list(inspect.signature(function).parameters)
+    word, short = match["word"], function.__name__
+    near = get_close_matches(word or "", names, n=1)
+    return BadArguments(
+        said if word is None else f"{short} has no parameter '{word}'",
+        {"signature": f"{short}{inspect.signature(function)}"},
+        place=Place(frame.f_code.co_filename, line),
+        fix=f"did you mean '{near[0]}'?" if near else "",
+    )
+
+
+def _called_in(frame: FrameType, name: str) -> FunctionType | None:
+    """The function of NKI with this qualified name, if the code in a frame can reach it."""
+    short = name.rpartition(".")[2]
+    for value in (*frame.f_locals.values(), *frame.f_globals.values()):
+        for found in _reached(value, short):
+            if (
+                isinstance(found, FunctionType)
+                and found.__qualname__ == name
+                and found.__code__.co_filename.startswith(PACKAGE)
+            ):
+                return found
+    return None
+
+
+def _reached(value: Any, name: str) -> Iterator[Any]:
+    yield value
+    if inspect.ismodule(value):
+        for module in (value, getattr(value, "isa", None), getattr(value, "language", None)):
+            yield vars(module).get(name) if module is not None else None
+    elif isinstance(value, Tile):
+        yield getattr(type(value), name, None)
 
 
 def _frames(traceback: TracebackType | None) -> list[tuple[FrameType, int]]:

@@ -32,7 +32,7 @@ from trnlab.nki.math import (
     sum,
 )
 from trnlab.nki.tensor import NkiTensor
-from trnlab.nki.tensors import make
+from trnlab.nki.tensors import given, make
 
 # 2 pi in three parts; a whole number of turns below 2**16 times one of the first two is exact.
 TURN = (6.28125, 0.00193023681640625, 5.07036318e-06)
@@ -66,19 +66,19 @@ def _wave(x: Any, shift: float, dtype: Any) -> NkiTensor:
 
 def sin(x: Any, dtype: Any = None) -> NkiTensor:
     """sin(x) for any x; `nisa.activation` with the same operator is for x in [-pi, pi]."""
-    return _wave(x, 0.0, dtype or x.dtype)
+    return _wave(x, 0.0, given(dtype, x.dtype))
 
 
 def cos(x: Any, dtype: Any = None) -> NkiTensor:
     """cos(x) = sin(x + pi/2)."""
-    return _wave(x, np.pi / 2, dtype or x.dtype)
+    return _wave(x, np.pi / 2, given(dtype, x.dtype))
 
 
 def tan(x: Any, dtype: Any = None) -> NkiTensor:
     """sin(x) / cos(x)."""
     below = cos(x, "float32")
     nisa.reciprocal(below, below)
-    return multiply(sin(x, "float32"), below, dtype or x.dtype)
+    return multiply(sin(x, "float32"), below, given(dtype, x.dtype))
 
 
 def _rounded(x: Any, too_far: Any, way: Any, dtype: Any) -> NkiTensor:
@@ -93,7 +93,7 @@ def _rounded(x: Any, too_far: Any, way: Any, dtype: Any) -> NkiTensor:
     small = make(x.shape, "uint8", SBUF)
     nisa.tensor_scalar(small, abs(x, "float32"), less, WHOLE_FROM)
     nisa.tensor_copy_predicated(made, step, small)
-    kind = formats.format_of(dtype or x.dtype)
+    kind = formats.format_of(given(dtype, x.dtype))
     return made if kind == made.dtype else copy(made, kind)
 
 
@@ -111,13 +111,13 @@ def trunc(x: Any, dtype: Any = None) -> NkiTensor:
     """x without its fraction."""
     if formats.is_integer(x.dtype):
         return copy(x, dtype)
-    return multiply(floor(abs(x, "float32")), sign(x, "float32"), dtype or x.dtype)
+    return multiply(floor(abs(x, "float32")), sign(x, "float32"), given(dtype, x.dtype))
 
 
 def mean(x: Any, axis: Any, dtype: Any = None, keepdims: bool = False) -> NkiTensor:
     """The mean of x over trailing free axes, summed in fp32."""
     total = sum(x, axis, "float32", keepdims)
-    made = make(total.shape, dtype or x.dtype, SBUF)
+    made = make(total.shape, given(dtype, x.dtype), SBUF)
     nisa.tensor_scalar(made, total, multiply, float(total.size) / x.size)
     return made
 
@@ -126,21 +126,21 @@ def var(x: Any, axis: Any, dtype: Any = None, keepdims: bool = False) -> NkiTens
     """The variance of x over trailing free axes, in fp32; they stay as dimensions of size 1."""
     centre = mean(x, axis, "float32", keepdims=True).broadcast_to(x.shape)
     apart = subtract(x, centre, "float32")
-    return mean(multiply(apart, apart), axis, dtype or x.dtype, keepdims=True)
+    return mean(multiply(apart, apart), axis, given(dtype, x.dtype), keepdims=True)
 
 
 def all(x: Any, axis: Any, dtype: Any = None) -> NkiTensor:
     """1 where every element of x along trailing free axes is not 0, else 0."""
     axes = {a % x.ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,))}
     shape = [n for i, n in enumerate(x.shape) if i not in axes]
-    made = make(shape if len(shape) > 1 else [*shape, 1], dtype or x.dtype, SBUF)
+    made = make(shape if len(shape) > 1 else [*shape, 1], given(dtype, x.dtype), SBUF)
     nisa.tensor_reduce(made, logical_and, x, axis)
     return made
 
 
 def where(condition: Any, x: Any, y: Any, dtype: Any = None) -> NkiTensor:
     """x where the condition is not 0, else y."""
-    made = make(condition.shape, dtype or getattr(x, "dtype", "float32"), SBUF)
+    made = make(condition.shape, given(dtype, getattr(x, "dtype", "float32")), SBUF)
     if isinstance(y, Tile):
         nisa.tensor_copy(made, y)
     else:
@@ -159,7 +159,7 @@ def softmax(x: Any, axis: int = -1, dtype: Any = None) -> NkiTensor:
     nisa.activation_reduce(raised, exp, x, add, total, bias=top)
     inverse = _column(x)
     nisa.reciprocal(inverse, total)
-    made = make(x.shape, dtype or x.dtype, SBUF)
+    made = make(x.shape, given(dtype, x.dtype), SBUF)
     nisa.tensor_scalar(made, raised, multiply, inverse)
     return made
 
@@ -174,14 +174,14 @@ def rms_norm(
     compute_dtype: Any = None,
 ) -> NkiTensor:
     """x / sqrt(mean(x^2) + epsilon) * w along the free dimension."""
-    kind = compute_dtype or "float32"
+    kind = given(compute_dtype, "float32")
     squares, total = make(x.shape, kind, SBUF), _column(x)
     nisa.activation_reduce(squares, square, x, add, total)
     nisa.tensor_scalar(total, total, multiply, 1.0 / n, op1=add, operand1=epsilon)
     nisa.activation(total, rsqrt, total)
     normed = make(x.shape, kind, SBUF)
     nisa.tensor_scalar(normed, x, multiply, total)
-    made = make(x.shape, dtype or x.dtype, SBUF)
+    made = make(x.shape, given(dtype, x.dtype), SBUF)
     nisa.tensor_tensor(made, normed, w, multiply)
     return made
 

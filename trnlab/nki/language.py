@@ -21,7 +21,7 @@ from trnlab.nki.math import copy
 from trnlab.nki.registers import VirtualRegister, counted, fori_loop, while_loop  # noqa: F401 - part of the language
 from trnlab.nki.tensor import DynamicSlice as ds  # noqa: F401 - part of the language
 from trnlab.nki.tensor import NkiTensor
-from trnlab.nki.tensors import make
+from trnlab.nki.tensors import given, make
 
 MemoryRegion = Space
 DType = formats.DType
@@ -124,12 +124,12 @@ def full(
 
 def zeros_like(x: Any, dtype: Any = None, buffer: Space | None = None, name: str = "") -> NkiTensor:
     """A tensor of zeros with the shape of another."""
-    return zeros(x.shape, dtype or x.dtype, buffer or x.space, name)
+    return zeros(x.shape, given(dtype, x.dtype), given(buffer, x.space), name)
 
 
 def empty_like(x: Any, dtype: Any = None, buffer: Space | None = None, name: str = "") -> NkiTensor:
     """An uninitialised tensor with the shape of another."""
-    return make(x.shape, dtype or x.dtype, buffer or x.space, name)
+    return make(x.shape, given(dtype, x.dtype), given(buffer, x.space), name)
 
 
 def shared_constant(constant: Any, dtype: Any = None) -> NkiTensor:
@@ -167,7 +167,7 @@ def shared_identity_matrix(n: int, dtype: Any = "uint8", dst: Any = None) -> Nki
 
 def load(src: Any, dtype: Any = None) -> NkiTensor:
     """HBM to a new tile in SBUF."""
-    made = make(src.shape, dtype or src.dtype, SBUF)
+    made = make(src.shape, given(dtype, src.dtype), SBUF)
     nisa.dma_copy(made, src)
     return made
 
@@ -190,14 +190,14 @@ def load_transpose2d(src: Any, dtype: Any = None) -> NkiTensor:
             "nki.language.load_transpose2d",
             rule="load_transpose2d/src-is-an-argument",
         )
-    made = make(src.shape[::-1], dtype or src.dtype, SBUF)
+    made = make(src.shape[::-1], given(dtype, src.dtype), SBUF)
     nisa.dma_transpose(made, src)
     return made
 
 
 def transpose(x: Any, dtype: Any = None) -> NkiTensor:
     """A [P, F] tile as [F, P], in PSUM."""
-    made = make((x.free, x.partitions), dtype or x.dtype, PSUM)
+    made = make((x.free, x.partitions), given(dtype, x.dtype), PSUM)
     nisa.nc_transpose(made, x)
     return made
 

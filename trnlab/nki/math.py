@@ -9,16 +9,16 @@ from trnlab.isa.tile import SBUF, Tile
 from trnlab.nki import isa as nisa
 from trnlab.nki.jit import running
 from trnlab.nki.tensor import NkiTensor
-from trnlab.nki.tensors import make
+from trnlab.nki.tensors import given, make
 
 
 def _binary(name: str) -> Callable[..., NkiTensor]:
     def function(x: Any, y: Any, dtype: Any = None) -> NkiTensor:
         if not isinstance(x, Tile):
-            made = make(y.shape, dtype or y.dtype, SBUF)
+            made = make(y.shape, given(dtype, y.dtype), SBUF)
             nisa.tensor_scalar(made, y, name, x, reverse0=True)
             return made
-        made = make(x.shape, dtype or x.dtype, SBUF)
+        made = make(x.shape, given(dtype, x.dtype), SBUF)
         if isinstance(y, Tile):
             nisa.tensor_tensor(made, x, y, name)
         else:
@@ -30,7 +30,7 @@ def _binary(name: str) -> Callable[..., NkiTensor]:
 
 def _unary(name: str) -> Callable[..., NkiTensor]:
     def function(x: Any, dtype: Any = None) -> NkiTensor:
-        made = make(x.shape, dtype or x.dtype, SBUF)
+        made = make(x.shape, given(dtype, x.dtype), SBUF)
         nisa.activation(made, name, x)
         return made
 
@@ -42,16 +42,16 @@ def _reduction(name: str, operator: str) -> Callable[..., NkiTensor]:
         axes = {a % x.ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,))}
         kept = [1 if i in axes else n for i, n in enumerate(x.shape)]
         shape = kept if keepdims else [n for i, n in enumerate(x.shape) if i not in axes]
-        made = make(shape if len(shape) > 1 else [*shape, 1], dtype or x.dtype, SBUF)
+        made = make(shape if len(shape) > 1 else [*shape, 1], given(dtype, x.dtype), SBUF)
         nisa.tensor_reduce(made, operator, x, axis, keepdims=keepdims)
         return made
 
-    return _as_operator(function, operator, f"The {name} of x over trailing free axes.")
+    return _as_operator(function, operator, f"The {name} of x over trailing free axes.", name)
 
 
-def _as_operator(function: Any, name: str, doc: str) -> Any:
+def _as_operator(function: Any, name: str, doc: str, called: str = "") -> Any:
     function.__trnlab_op__ = name
-    function.__name__ = name
+    function.__name__ = function.__qualname__ = called or name
     function.__doc__ = doc
     return function
 
@@ -120,42 +120,42 @@ prelu = _operator_only("prelu")
 
 def reciprocal(x: Any, dtype: Any = None) -> NkiTensor:
     """1 / x on the vector engine."""
-    made = make(x.shape, dtype or x.dtype, SBUF)
+    made = make(x.shape, given(dtype, x.dtype), SBUF)
     nisa.reciprocal(made, x)
     return made
 
 
 def rsqrt(x: Any, dtype: Any = None) -> NkiTensor:
     """1 / sqrt(x) on GpSimd, which does not reach PSUM (NKI 0.5 and later)."""
-    made = make(x.shape, dtype or x.dtype, SBUF)
+    made = make(x.shape, given(dtype, x.dtype), SBUF)
     nisa.tensor_scalar(made, x, "rsqrt", 0.0)
     return made
 
 
 def invert(x: Any, dtype: Any = None) -> NkiTensor:
     """Every bit of x turned."""
-    made = make(x.shape, dtype or x.dtype, SBUF)
+    made = make(x.shape, given(dtype, x.dtype), SBUF)
     nisa.tensor_scalar(made, x, bitwise_xor, -1)
     return made
 
 
 def logical_not(x: Any, dtype: Any = None) -> NkiTensor:
     """1 where x is 0, else 0."""
-    made = make(x.shape, dtype or x.dtype, SBUF)
+    made = make(x.shape, given(dtype, x.dtype), SBUF)
     nisa.tensor_scalar(made, x, logical_xor, 1.0)
     return made
 
 
 def negative(x: Any, dtype: Any = None) -> NkiTensor:
     """-x."""
-    made = make(x.shape, dtype or x.dtype, SBUF)
+    made = make(x.shape, given(dtype, x.dtype), SBUF)
     nisa.tensor_scalar(made, x, multiply, -1.0)
     return made
 
 
 def copy(x: Any, dtype: Any = None) -> NkiTensor:
     """A copy in SBUF, cast if asked for; through fp32, by the scalar engine, before nki 0.6."""
-    made = make(x.shape, dtype or x.dtype, SBUF)
+    made = make(x.shape, given(dtype, x.dtype), SBUF)
     if before("0.6").covers(running().compiler):
         nisa.activation(made, "copy", x)
     else:

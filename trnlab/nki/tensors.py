@@ -59,3 +59,8 @@ def check_shape(shape: Any) -> tuple[int, ...]:
             see="nki.language.ndarray",
         )
     return sizes
+
+
+def given(value: Any, default: Any) -> Any:
+    """A dtype or a memory as given by users, who may leave it out with None and nothing else."""
+    return default if value is None else value

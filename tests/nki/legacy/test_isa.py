@@ -1,5 +1,7 @@
 """`neuronxcc.nki.isa`: returned tiles, and the copies that the older compiler puts in between."""
 
+from pathlib import Path
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -7,11 +9,12 @@ import pytest
 import trnlab
 from tests.support import same, whole_numbers
 from trnlab import NotModelled, Violations
-from trnlab.errors import BadArguments, OutOfBounds
+from trnlab.errors import BadArguments, OutOfBounds, UnknownName
 from trnlab.nki.legacy import entry
 from trnlab.nki.legacy import isa as nisa
 from trnlab.nki.legacy import language as nl
 
+TEXT = Path(__file__).read_text().splitlines()
 A = whole_numbers(128, 64)
 B = whole_numbers(128, 64, seed=1)
 S = np.random.default_rng(2).standard_normal((128, 64)).astype(np.float32)
@@ -425,6 +428,59 @@ def test_what_is_refused(wrong, error, text):
     with pytest.raises(error) as raised:
         apply(wrong, A)
     assert text in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word", "near"),
+    [
+        (lambda a: nisa.tensor_copy(a, nonsense=1), "nonsense", ""),
+        (lambda a: nisa.activation(nl.exp, a, bais=1), "bais", "bias"),
+        (lambda a: nl.max(a, 1, keepdim=True), "keepdim", "keepdims"),
+        (lambda a: nl.store(a, a, maks=None), "maks", "mask"),
+        (lambda a: nl.zeros((4, 4), nl.float32, bufer=nl.psum), "bufer", "buffer"),
+        (lambda a: list(nl.affine_range(4, directives=1)), "directives", ""),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_does_not_exist_is_refused(wrong, word, near):
+    with pytest.raises(BadArguments, match=f"has no parameter '{word}'") as raised:
+        apply(wrong, A)
+    assert raised.value.fix == (f"did you mean '{near}'?" if near else "")
+    assert word not in raised.value.given["signature"].replace(near, "")
+
+
+def test_parameters_that_real_kernels_pass_and_the_manual_lacks():
+    def function(a):
+        for _ in nl.sequential_range(1, directives=None, name="i"):
+            for _ in nl.affine_range(1, precise_schedule=True):
+                made = nl.zeros(a.shape, nl.float32, buffer=nl.psum, lazy_initialization=True)
+                made[...] = nl.multiply(a, 2.0, max_free_vec_size=512, name="m")
+                more = nisa.activation(nl.copy, made, buffer=nl.psum, name="n")
+                assert more.buffer == nl.psum
+        return nl.copy(more)
+
+    assert same(apply(function, A), A * 2)
+
+
+@pytest.mark.parametrize("mask", [3, 0.0, "all", ()])
+def test_a_mask_is_a_comparison(mask):
+    with pytest.raises(BadArguments, match="a mask is") as raised:
+        apply(lambda a: nl.exp(a, mask=mask), A)
+    assert "lambda" in TEXT[raised.value.place.line - 1]
+    with pytest.raises(BadArguments, match="a mask is"):
+        apply(lambda a: nisa.affine_select(mask, a, 0.0), A)
+    assert same(apply(lambda a: nl.add(a, 1.0, mask=np.bool_(True)), A), A + 1)
+
+
+@pytest.mark.parametrize("dtype", [(), 0, "", False])
+def test_a_dtype_that_is_false_is_not_the_default(dtype):
+    for wrong in (
+        lambda a: nl.exp(a, dtype=dtype),
+        lambda a: nisa.reciprocal(a, dtype=dtype),
+        lambda a: nl.zeros_like(a, dtype),
+        lambda a: nl.softmax(a, 1, compute_dtype=dtype),
+    ):
+        with pytest.raises(UnknownName, match="no number format"):
+            apply(wrong, A)
 
 
 def test_names_that_nobody_knows():

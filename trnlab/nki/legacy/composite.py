@@ -18,66 +18,74 @@ from trnlab.nki.legacy.issuing import emit, on_sbuf, transposed_in
 from trnlab.nki.legacy.math import binary, reduction, together, unary
 from trnlab.nki.legacy.pending import assign, result, settle
 from trnlab.nki.legacy.tensor import OldTensor
-from trnlab.nki.tensors import make
+from trnlab.nki.tensors import given, make
 
 RANDOM_BITS = 24  # of 32 random bits, those that a float holds exactly
 
 
-def cos(x: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+def cos(x: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
     """cos(x) = sin(x + pi/2), for x in [-3pi/2, pi/2]."""
     shifted = binary("add", x, float(np.pi / 2), "float32", mask)
-    return unary("sin", shifted, dtype or x.dtype, mask)
+    return unary("sin", shifted, given(dtype, x.dtype), mask)
 
 
-def tan(x: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+def tan(x: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
     """sin(x) / cos(x)."""
     above, below = unary("sin", x, "float32", mask), cos(x, dtype="float32", mask=mask)
-    return binary("divide", above, below, dtype or x.dtype, mask)
+    return binary("divide", above, below, given(dtype, x.dtype), mask)
 
 
-def floor(x: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+def floor(x: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
     """x less its remainder: no engine rounds down."""
     rest = binary("mod", x, 1.0, "float32", mask)
-    return binary("subtract", x, rest, dtype or x.dtype, mask)
+    return binary("subtract", x, rest, given(dtype, x.dtype), mask)
 
 
-def ceil(x: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+def ceil(x: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
     """x and what is missing to the next whole number."""
     settle()
     rest = make(x.shape, "float32", SBUF)
     emit(TensorScalar, rest, x, "multiply", -1.0, False, "mod", 1.0, mask=mask)
-    return binary("add", x, rest, dtype or x.dtype, mask)
+    return binary("add", x, rest, given(dtype, x.dtype), mask)
 
 
-def trunc(x: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+def trunc(x: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
     """x less its remainder towards zero."""
     rest = binary("fmod", x, 1.0, "float32", mask)
-    return binary("subtract", x, rest, dtype or x.dtype, mask)
+    return binary("subtract", x, rest, given(dtype, x.dtype), mask)
 
 
 def mean(
-    x: Any, axis: Any, *, dtype: Any = None, mask: Any = None, keepdims: bool = False, **_: Any
+    x: Any,
+    axis: Any,
+    *,
+    dtype: Any = None,
+    mask: Any = None,
+    keepdims: bool = False,
+    name: Any = None,
 ) -> Any:
     """The mean over free axes, summed in fp32; of integers it is fp32."""
     total = reduction("add", x, axis, "float32", mask, keepdims)
-    kind = dtype or (x.dtype if formats.is_float(x.dtype) else "float32")
+    kind = given(dtype, x.dtype if formats.is_float(x.dtype) else "float32")
     return binary("multiply", total, total.size / x.size, kind)
 
 
-def var(x: Any, axis: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+def var(x: Any, axis: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
     """The variance over free axes, in fp32."""
     centre = mean(x, axis, dtype="float32", keepdims=True, mask=mask)
     apart = binary("subtract", x, centre, "float32", mask)
     square = unary("square", apart, None, mask)
-    return mean(square, axis, dtype=dtype or x.dtype, mask=mask)
+    return mean(square, axis, dtype=given(dtype, x.dtype), mask=mask)
 
 
-def all(x: Any, axis: Any, *, dtype: Any = np.bool_, mask: Any = None, **_: Any) -> Any:
+def all(x: Any, axis: Any, *, dtype: Any = np.bool_, mask: Any = None, name: Any = None) -> Any:
     """Whether all elements along free axes are true."""
     return reduction("logical_and", x, axis, dtype, mask)
 
 
-def where(condition: Any, x: Any, y: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+def where(
+    condition: Any, x: Any, y: Any, *, dtype: Any = None, mask: Any = None, name: Any = None
+) -> Any:
     """x where the condition is not 0, else y."""
     settle()
     kinds = [v.dtype if isinstance(v, OldTensor) else v for v in (x, y)]
@@ -105,14 +113,14 @@ def predicate(condition: Any) -> Any:
     return made
 
 
-def transpose(x: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+def transpose(x: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
     """[P, F] as [F, P]; small tiles on the vector engine, others on the tensor engine."""
     space = transposed_in(x, Queue.unknown)
-    shape, kind = (x.free, x.partitions), dtype or x.dtype
+    shape, kind = (x.free, x.partitions), given(dtype, x.dtype)
     return result(NcTranspose, shape, kind, x, Queue.unknown, mask=mask, space=space)
 
 
-def matmul(x: Any, y: Any, *, transpose_x: bool = False, mask: Any = None, **_: Any) -> Any:
+def matmul(x: Any, y: Any, *, transpose_x: bool = False, mask: Any = None, name: Any = None) -> Any:
     """x @ y in PSUM; the device takes x transposed, and both inputs wide or neither."""
     settle()
     left, right = x if transpose_x else transpose(x), y
@@ -127,11 +135,17 @@ def matmul(x: Any, y: Any, *, transpose_x: bool = False, mask: Any = None, **_: 
 
 
 def softmax(
-    x: Any, axis: Any, *, dtype: Any = None, compute_dtype: Any = None, mask: Any = None, **_: Any
+    x: Any,
+    axis: Any,
+    *,
+    dtype: Any = None,
+    compute_dtype: Any = None,
+    mask: Any = None,
+    name: Any = None,
 ) -> Any:
     """exp(x - max) / sum over free axes."""
     axes = {a % x.ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,))}
-    kind = dtype or compute_dtype or x.dtype
+    kind = given(dtype, given(compute_dtype, x.dtype))
     if axes != set(range(1, x.ndim)):
         top = reduction("maximum", x, axis, "float32", mask, keepdims=True)
         raised = unary("exp", binary("subtract", x, top, "float32", mask), None, mask)
@@ -146,7 +160,7 @@ def softmax(
 
 def rms_norm(
     x: Any, w: Any, axis: Any, n: int, epsilon: float = 1e-6, *, dtype: Any = None,
-    compute_dtype: Any = None, mask: Any = None, **_: Any,
+    compute_dtype: Any = None, mask: Any = None, name: Any = None,
 ) -> Any:  # fmt: skip
     """x / sqrt(sum(x^2) / n + epsilon) * w."""
     squares = unary("square", x, "float32", mask)
@@ -156,25 +170,25 @@ def rms_norm(
     emit(TensorScalar, level, total, "multiply", 1.0 / n, False, "add", float(epsilon))
     scale = unary("rsqrt", level, "float32")
     normed = binary("multiply", x, scale, "float32", mask)
-    return binary("multiply", normed, w, dtype or compute_dtype or x.dtype, mask)
+    return binary("multiply", normed, w, given(dtype, given(compute_dtype, x.dtype)), mask)
 
 
 def gather_flattened(
-    data: Any, indices: Any, *, dtype: Any = None, mask: Any = None, **_: Any
+    data: Any, indices: Any, *, dtype: Any = None, mask: Any = None, name: Any = None
 ) -> Any:
     """The elements of each partition of data at the columns that indices lists."""
-    return result(NcNGather, indices.shape, dtype or data.dtype, data, indices, mask=mask)
+    return result(NcNGather, indices.shape, given(dtype, data.dtype), data, indices, mask=mask)
 
 
-def dropout(x: Any, rate: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+def dropout(x: Any, rate: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
     """x with elements replaced by 0 with a probability."""
     settle()
     if isinstance(rate, OldTensor) and rate.partitions != x.partitions:
         rate = rate.broadcast_to((x.partitions, 1))
-    return result(Dropout, x.shape, dtype or x.dtype, x, rate, mask=mask)
+    return result(Dropout, x.shape, given(dtype, x.dtype), x, rate, mask=mask)
 
 
-def rand(shape: Any, dtype: Any = np.float32, **_: Any) -> Any:
+def rand(shape: Any, dtype: Any = np.float32, *, name: Any = None) -> Any:
     """Random numbers from 0 to just below 1."""
     settle()
     bits, high = make(shape, "uint32", SBUF), make(shape, "uint32", SBUF)
@@ -183,7 +197,7 @@ def rand(shape: Any, dtype: Any = np.float32, **_: Any) -> Any:
     return binary("multiply", high, 2.0**-RANDOM_BITS, dtype)
 
 
-def random_seed(seed: Any, *, mask: Any = None, **_: Any) -> None:
+def random_seed(seed: Any, *, mask: Any = None, name: Any = None) -> None:
     """Starts the random numbers anew."""
     settle()
     if not isinstance(seed, OldTensor):

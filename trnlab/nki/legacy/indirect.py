@@ -24,7 +24,7 @@ from trnlab.nki.legacy.pending import result
 from trnlab.nki.legacy.subscript import as_index, inside
 from trnlab.nki.legacy.tensor import OldTensor
 from trnlab.nki.tensor import DynamicSlice
-from trnlab.nki.tensors import make
+from trnlab.nki.tensors import given, make
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ class Indirect:
 
     def gathered(self, dtype: Any = None, mask: Any = None, *, skip: bool = False) -> OldTensor:
         """The rows in a new tile."""
-        kind = dtype or self.dtype
+        kind = given(dtype, self.dtype)
         if masking.settled(mask) is True and not skip:
             index = on_sbuf(self.index)
             return result(DmaGather, self.shape, kind, self.rows(), index, skip)

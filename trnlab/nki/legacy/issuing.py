@@ -17,7 +17,7 @@ from trnlab.nki.jit import running
 from trnlab.nki.legacy import masking
 from trnlab.nki.legacy.index import Mask
 from trnlab.nki.legacy.tensor import OldTensor
-from trnlab.nki.tensors import make
+from trnlab.nki.tensors import given, make
 
 VECTOR_TRANSPOSE = 32  # rows and columns that the vector engine transposes
 
@@ -122,6 +122,6 @@ def on_sbuf(tile: Any, dtype: Any = None) -> Any:
     """A tile in SBUF and, if asked for, in another dtype; copied only where it has to be."""
     if tile.space is SBUF and dtype in (None, tile.dtype):
         return tile
-    made = make(tile.shape, dtype or tile.dtype, SBUF)
+    made = make(tile.shape, given(dtype, tile.dtype), SBUF)
     emit(TensorCopy, made, tile)
     return made

@@ -58,7 +58,7 @@ from trnlab.nki.legacy.pending import LoopSum, copy_into, result, settle
 from trnlab.nki.legacy.placing import Placement
 from trnlab.nki.legacy.tensor import OldTensor
 from trnlab.nki.tensor import DynamicSlice as ds
-from trnlab.nki.tensors import check_shape, make
+from trnlab.nki.tensors import check_shape, given, make
 from trnlab.sim import memory
 
 globals().update(OPERATORS)
@@ -68,12 +68,14 @@ class par_dim(int):
     """Marks the partition dimension in a shape."""
 
 
-def ndarray(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: Any) -> Any:
+def ndarray(
+    shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", lazy_initialization: Any = None
+) -> Any:
     """An uninitialised tensor; dimensions before ``par_dim`` number logical tiles."""
     settle()
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     placement = buffer if isinstance(buffer, Placement) else None
-    space: Any = placement.space if placement else buffer or SBUF
+    space: Any = placement.space if placement else given(buffer, SBUF)
     marked = [i for i, n in enumerate(sizes) if isinstance(n, par_dim)]
     if space in HBM_SPACES or (not placement and marked in ([], [0])):
         return make(sizes, dtype, space, name)
@@ -81,18 +83,28 @@ def ndarray(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: 
     return blocked(check_shape(sizes), block, dtype, space, name, placement)
 
 
-def zeros(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: Any) -> Any:
+def zeros(
+    shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", lazy_initialization: Any = None
+) -> Any:
     """A tensor of zeros; in PSUM the first accumulation makes them, without an instruction."""
     return full(shape, 0, dtype, buffer=buffer, name=name)
 
 
-def ones(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: Any) -> Any:
+def ones(
+    shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", lazy_initialization: Any = None
+) -> Any:
     """A tensor of ones."""
     return full(shape, 1, dtype, buffer=buffer, name=name)
 
 
 def full(
-    shape: Any, fill_value: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: Any
+    shape: Any,
+    fill_value: Any,
+    dtype: Any,
+    *,
+    buffer: Any = None,
+    name: str = "",
+    lazy_initialization: Any = None,
 ) -> Any:
     """A tensor of one value."""
     made = ndarray(shape, dtype, buffer=buffer, name=name)
@@ -112,18 +124,32 @@ def full(
     return made
 
 
-def zeros_like(a: Any, dtype: Any = None, *, buffer: Any = None, name: str = "", **_: Any) -> Any:
+def zeros_like(
+    a: Any,
+    dtype: Any = None,
+    *,
+    buffer: Any = None,
+    name: str = "",
+    lazy_initialization: Any = None,
+) -> Any:
     """A tensor of zeros with the shape of another."""
-    return zeros(a.shape, dtype or a.dtype, buffer=buffer or a.space, name=name)
+    return zeros(a.shape, given(dtype, a.dtype), buffer=given(buffer, a.space), name=name)
 
 
-def empty_like(a: Any, dtype: Any = None, *, buffer: Any = None, name: str = "", **_: Any) -> Any:
+def empty_like(
+    a: Any,
+    dtype: Any = None,
+    *,
+    buffer: Any = None,
+    name: str = "",
+    lazy_initialization: Any = None,
+) -> Any:
     """An uninitialised tensor with the shape of another."""
-    return ndarray(a.shape, dtype or a.dtype, buffer=buffer or a.space, name=name)
+    return ndarray(a.shape, given(dtype, a.dtype), buffer=given(buffer, a.space), name=name)
 
 
 def load(
-    src: Any, *, mask: Any = None, dtype: Any = None, mode: Any = oob_mode.error, **_: Any
+    src: Any, *, mask: Any = None, dtype: Any = None, mode: Any = oob_mode.error, name: Any = None
 ) -> Any:
     """HBM to a new tile in SBUF; ``mode`` says what to do with rows that are not there."""
     if isinstance(src, Indirect):
@@ -131,10 +157,12 @@ def load(
         return src.gathered(dtype, mask, skip=mode is oob_mode.skip)
     if src.ndim == 1:
         src = src.expand_dims(1)
-    return result(DmaCopy, src.shape, dtype or src.dtype, src, mask=mask)
+    return result(DmaCopy, src.shape, given(dtype, src.dtype), src, mask=mask)
 
 
-def store(dst: Any, value: Any, *, mask: Any = None, mode: Any = oob_mode.error, **_: Any) -> None:
+def store(
+    dst: Any, value: Any, *, mask: Any = None, mode: Any = oob_mode.error, name: Any = None
+) -> None:
     """A tile to HBM; what is in PSUM goes through SBUF."""
     settle()
     if not isinstance(value, OldTensor):
@@ -148,7 +176,7 @@ def store(dst: Any, value: Any, *, mask: Any = None, mode: Any = oob_mode.error,
         emit(DmaCopy, dst, value, mask=mask)
 
 
-def atomic_rmw(dst: Any, value: Any, op: Any, *, mask: Any = None, **_: Any) -> None:
+def atomic_rmw(dst: Any, value: Any, op: Any, *, mask: Any = None, name: Any = None) -> None:
     """dst = dst + value for rows of HBM that data picks; a row listed twice gets both."""
     settle()
     if op_of(op).name != "add" or not isinstance(dst, Indirect):
@@ -161,13 +189,13 @@ def atomic_rmw(dst: Any, value: Any, op: Any, *, mask: Any = None, **_: Any) -> 
     dst.scatter(value, mask, add=True)
 
 
-def load_transpose2d(src: Any, *, mask: Any = None, dtype: Any = None, **_: Any) -> Any:
+def load_transpose2d(src: Any, *, mask: Any = None, dtype: Any = None, name: Any = None) -> Any:
     """HBM to SBUF with the two dimensions exchanged."""
-    return result(DmaTranspose, src.shape[::-1], dtype or src.dtype, src, (1, 0), mask=mask)
+    return result(DmaTranspose, src.shape[::-1], given(dtype, src.dtype), src, (1, 0), mask=mask)
 
 
 def loop_reduce(
-    x: Any, op: Any, loop_indices: Any, *, dtype: Any = None, mask: Any = None, **_: Any
+    x: Any, op: Any, loop_indices: Any, *, dtype: Any = None, mask: Any = None, name: Any = None
 ) -> LoopSum:
     """x combined over the iterations of loops, in the tensor that this is assigned to."""
     settle()
@@ -175,12 +203,12 @@ def loop_reduce(
     return LoopSum(x, op, builtins.all(getattr(i, "first", True) for i in indices), mask)
 
 
-def shared_constant(constant: Any, dtype: Any = None, **_: Any) -> Any:
+def shared_constant(constant: Any, dtype: Any = None, *, name: Any = None) -> Any:
     """A constant that is baked into the program and lives in HBM."""
     return constant_tensor(constant, dtype)
 
 
-def shared_identity_matrix(n: int, dtype: Any = np.uint8, **_: Any) -> Any:
+def shared_identity_matrix(n: int, dtype: Any = np.uint8, *, name: Any = None) -> Any:
     """The n x n identity, baked into the program and in HBM."""
     return constant_tensor(np.eye(int(n), dtype=np.float32), dtype)
 
@@ -227,7 +255,7 @@ def scalar(tile: Any) -> int:
     return int(run.executor.show(tile).reshape(-1)[0])
 
 
-def device_print(prefix: str, x: Any, *, mask: Any = None, **_: Any) -> None:
+def device_print(prefix: str, x: Any, *, mask: Any = None, name: Any = None) -> None:
     """Prints a tile while the kernel runs, when values are computed."""
     settle()
     run = running()

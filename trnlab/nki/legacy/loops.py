@@ -16,7 +16,7 @@ class LoopIndex(int):
     first: bool
 
 
-def affine_range(*args: Any, **_: Any) -> Iterator[int]:
+def affine_range(*args: Any, precise_schedule: Any = None, name: Any = None) -> Iterator[int]:
     """A loop whose iterations do not depend on each other.
 
     They run one after the other: in order, or in the one that `Settings.shuffle` gives.
@@ -24,12 +24,12 @@ def affine_range(*args: Any, **_: Any) -> Iterator[int]:
     return _loop(_numbers(args), parallel=True)
 
 
-def sequential_range(*args: Any, **_: Any) -> Iterator[int]:
+def sequential_range(*args: Any, directives: Any = None, name: Any = None) -> Iterator[int]:
     """A loop whose iterations depend on each other."""
     return _loop(_numbers(args), parallel=False)
 
 
-def static_range(*args: Any, **_: Any) -> Iterator[int]:
+def static_range(*args: Any, name: Any = None) -> Iterator[int]:
     """A loop that is unrolled."""
     return _unrolled(_numbers(args), sys._getframe(1))
 

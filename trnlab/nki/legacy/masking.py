@@ -21,12 +21,14 @@ def settled(mask: Any) -> Mask | bool:
     if mask is None:
         return True
     if not isinstance(mask, Mask):
-        if isinstance(mask, Tile):
-            raise BadArguments(
-                "a mask is a tile", limit="masks are known before the kernel runs",
-                fix="use nl.where or nisa.tensor_copy_predicated", place=running().here(),
-            )  # fmt: skip
-        return bool(mask)
+        if isinstance(mask, (bool, np.bool_)):
+            return bool(mask)
+        raise BadArguments(
+            "a mask is a tile" if isinstance(mask, Tile) else f"a mask is {mask!r}"[:100],
+            limit="comparisons of indices, joined with &: known before the kernel runs",
+            fix="use nl.where or nisa.tensor_copy_predicated where data decides",
+            place=running().here(),
+        )
     known = mask.always
     return mask if known is None else known
 

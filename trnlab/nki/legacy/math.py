@@ -20,13 +20,13 @@ from trnlab.nki.legacy.issuing import emit, on_sbuf
 from trnlab.nki.legacy.pending import result, settle
 from trnlab.nki.legacy.tensor import OldTensor
 from trnlab.nki.tensor import NkiTensor
-from trnlab.nki.tensors import make
+from trnlab.nki.tensors import given, make
 
 MOVING_MAX = 512  # columns that one matmul streams
 REPEATED = "repeated"  # name of a tile that the older compiler may hold wherever it suits
 
 
-def broadcast_to(src: Any, *, shape: Any, **_: Any) -> OldTensor:
+def broadcast_to(src: Any, *, shape: Any, name: Any = None) -> OldTensor:
     """Repeats dimensions of size 1: a view in free dimensions, copies across partitions."""
     settle()
     sizes = tuple(int(n) for n in shape)
@@ -163,7 +163,7 @@ def _is_operand(vector: OldTensor, name: str) -> bool:
 def unary(name: str, x: Any, dtype: Any = None, mask: Any = None) -> OldTensor:
     """A function of the scalar engine."""
     settle()
-    return result(Activate, x.shape, dtype or x.dtype, name, x, mask=mask)
+    return result(Activate, x.shape, given(dtype, x.dtype), name, x, mask=mask)
 
 
 def reduction(
@@ -190,45 +190,54 @@ def reduction(
         x, mask = x.transposed(order), fitted.permuted(order) if fitted is not None else mask
     trailing = tuple(range(x.ndim - len(axes), x.ndim))
     shape = shape if len(shape) > 1 else [*shape, 1]
-    return result(TensorReduce, shape, dtype or x.dtype, name, x, trailing, negate, mask=mask)
+    return result(TensorReduce, shape, given(dtype, x.dtype), name, x, trailing, negate, mask=mask)
 
 
-def _binary(name: str) -> Callable[..., Any]:
-    made = np.bool_ if name in _FLAGS else None
+def _binary(op: str) -> Callable[..., Any]:
+    made = np.bool_ if op in _FLAGS else None
 
-    def function(x: Any, y: Any, *, dtype: Any = made, mask: Any = None, **_: Any) -> Any:
-        return binary(name, x, y, dtype, mask)
-
-    return operator(function, name)
-
-
-def _remainder(name: str) -> Callable[..., Any]:
-    def function(x: Any, y: Any, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
-        return binary(name, x, y, dtype, mask)
-
-    return operator(function, name)
-
-
-def _unary(name: str) -> Callable[..., Any]:
-    def function(x: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
-        return unary(name, x, dtype, mask)
-
-    return operator(function, name)
-
-
-def _reduction(name: str) -> Callable[..., Any]:
     def function(
-        x: Any, axis: Any, *, dtype: Any = None, mask: Any = None, keepdims: bool = False, **_: Any
+        x: Any, y: Any, *, dtype: Any = made, mask: Any = None, max_free_vec_size: Any = None,
+        name: Any = None,
+    ) -> Any:  # fmt: skip
+        return binary(op, x, y, dtype, mask)
+
+    return operator(function, op)
+
+
+def _remainder(op: str) -> Callable[..., Any]:
+    def function(x: Any, y: Any, dtype: Any = None, mask: Any = None, *, name: Any = None) -> Any:
+        return binary(op, x, y, dtype, mask)
+
+    return operator(function, op)
+
+
+def _unary(op: str) -> Callable[..., Any]:
+    def function(x: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
+        return unary(op, x, dtype, mask)
+
+    return operator(function, op)
+
+
+def _reduction(called: str, op: str) -> Callable[..., Any]:
+    def function(
+        x: Any,
+        axis: Any,
+        *,
+        dtype: Any = None,
+        mask: Any = None,
+        keepdims: bool = False,
+        name: Any = None,
     ) -> Any:
-        return reduction(name, x, axis, dtype, mask, keepdims)
+        return reduction(op, x, axis, dtype, mask, keepdims)
 
-    return operator(function, name)
+    return operator(function, op, called)
 
 
-def operator(function: Any, name: str) -> Any:
+def operator(function: Any, name: str, called: str = "") -> Any:
     """A function of this module that names an operator when it is passed as ``op``."""
     function.__trnlab_op__ = name
-    function.__name__ = name
+    function.__name__ = function.__qualname__ = called or name
     function.__doc__ = f"{name}, as the engines compute it."
     return function
 
@@ -252,36 +261,36 @@ OPERATORS: dict[str, Any] = (
     {name: _binary(name) for name in BINARY}
     | {name: _remainder(name) for name in ("mod", "fmod")}
     | {name: _unary(name) for name in UNARY}
-    | {name: _reduction(op) for name, op in REDUCTIONS.items()}
+    | {name: _reduction(name, op) for name, op in REDUCTIONS.items()}
 )
 
 
-def negative(x: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+def negative(x: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
     """-x."""
-    return binary("multiply", x, -1.0, dtype or x.dtype, mask)
+    return binary("multiply", x, -1.0, given(dtype, x.dtype), mask)
 
 
-def invert(x: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+def invert(x: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
     """Every bit of x turned; of a truth value, its opposite."""
     if formats.name(x.dtype) == "bool_":
         return logical_not(x, dtype=dtype, mask=mask)
-    return binary("bitwise_xor", x, -1, dtype or x.dtype, mask)
+    return binary("bitwise_xor", x, -1, given(dtype, x.dtype), mask)
 
 
-def logical_not(x: Any, *, dtype: Any = np.bool_, mask: Any = None, **_: Any) -> Any:
+def logical_not(x: Any, *, dtype: Any = np.bool_, mask: Any = None, name: Any = None) -> Any:
     """1 where x is 0, else 0."""
     return binary("equal", x, 0.0, dtype, mask)
 
 
-def reciprocal(x: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+def reciprocal(x: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
     """1 / x on the vector engine."""
-    return result(Reciprocal, x.shape, dtype or x.dtype, x, mask=mask)
+    return result(Reciprocal, x.shape, given(dtype, x.dtype), x, mask=mask)
 
 
-def copy(src: Any, *, dtype: Any = None, mask: Any = None, **_: Any) -> Any:
+def copy(src: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
     """A copy in SBUF, cast if asked for."""
     settle()
-    return result(TensorCopy, src.shape, dtype or src.dtype, src, mask=mask)
+    return result(TensorCopy, src.shape, given(dtype, src.dtype), src, mask=mask)
 
 
 for _function in (negative, invert, logical_not, reciprocal, copy):

@@ -19,6 +19,7 @@ from trnlab.isa.matmul import NcMatmul, NcTranspose
 from trnlab.isa.move import Memset, TensorCopy
 from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Layout, Space, Tile, layout, row_major
 from trnlab.nki.jit import launch, running
+from trnlab.nki.legacy import masking
 from trnlab.nki.legacy.issuing import emit, on_sbuf, turns_into
 from trnlab.nki.legacy.tensor import OldTensor
 from trnlab.nki.tensor import NkiTensor
@@ -62,6 +63,7 @@ def result(
     space: Space = SBUF,
 ) -> OldTensor:
     """Holds an instruction back and returns the tile that it would make."""
+    known = None if mask is None else masking.settled(mask)
     here = launch()
     if here.pending is not None:
         settle()
@@ -73,7 +75,7 @@ def result(
         found = layout(space, formats.format_of(dtype), sizes, row_major(sizes), columns)
         _layouts[space, dtype, shape] = found
     made = OldTensor.promised(found)
-    here.pending = Pending(kind, made, operands, mask, here.run.place())
+    here.pending = Pending(kind, made, operands, known, here.run.place())
     here.settle = settle
     return made
 

@@ -8,12 +8,14 @@ from trnlab.errors import BadArguments
 from trnlab.isa.activation import ReduceCmd as reduce_cmd
 from trnlab.isa.select import FP32_MIN, AffineSelect, Iota, RangeSelect, SelectReduce
 from trnlab.nki.jit import running
+from trnlab.nki.legacy import masking
 from trnlab.nki.legacy.index import Index, Mask
 from trnlab.nki.legacy.issuing import emit
 from trnlab.nki.legacy.pending import result, settle
+from trnlab.nki.tensors import given
 
 
-def iota(expr: Index, dtype: Any, *, mask: Any = None, **_: Any) -> Any:
+def iota(expr: Index, dtype: Any, *, mask: Any = None, name: Any = None) -> Any:
     """The values of an index expression, as a tile."""
     pattern, multiplier = _pattern(expr, expr.sizes)
     return result(Iota, expr.sizes, dtype, pattern, expr.offset, multiplier, mask=mask)
@@ -21,11 +23,11 @@ def iota(expr: Index, dtype: Any, *, mask: Any = None, **_: Any) -> Any:
 
 def affine_select(
     pred: Any, on_true_tile: Any, on_false_value: Any, *, mask: Any = None, dtype: Any = None,
-    **_: Any,
+    name: Any = None,
 ) -> Any:  # fmt: skip
     """on_true_tile where the predicate holds, on_false_value elsewhere."""
     if not isinstance(pred, Mask):  # its value is known
-        pred = Mask((Index.number(0 if pred else -1),))
+        pred = Mask((Index.number(0 if masking.settled(pred) else -1),))
     fitted = pred.fitted(on_true_tile.shape)
     equal = pred.is_equality
     if fitted is None or (len(pred.terms) > 1 and not equal):
@@ -40,7 +42,7 @@ def affine_select(
     term = fitted.terms[0]
     pattern, multiplier = _pattern(term, on_true_tile.shape)
     return result(
-        AffineSelect, on_true_tile.shape, dtype or on_true_tile.dtype, pattern, multiplier,
+        AffineSelect, on_true_tile.shape, given(dtype, on_true_tile.dtype), pattern, multiplier,
         on_true_tile, float(on_false_value), "equal" if equal else "greater_equal", term.offset,
         mask=mask,
     )  # fmt: skip
@@ -62,10 +64,10 @@ def range_select(
     *, on_true_tile: Any, comp_op0: Any, comp_op1: Any, bound0: Any, bound1: Any,
     reduce_cmd: Any = reduce_cmd.idle, reduce_res: Any = None, reduce_op: Any = np.amax,
     range_start: int = 0, on_false_value: float = FP32_MIN, mask: Any = None, dtype: Any = None,
-    **_: Any,
+    name: Any = None,
 ) -> Any:  # fmt: skip
     """on_true_tile where its column is within both bounds, the lowest fp32 number elsewhere."""
-    kind = dtype or on_true_tile.dtype
+    kind = given(dtype, on_true_tile.dtype)
     return result(
         RangeSelect, on_true_tile.shape, kind, on_true_tile, comp_op0, comp_op1, bound0, bound1,
         _started(reduce_cmd, reduce_res), reduce_res, reduce_op, int(range_start), on_false_value,
@@ -76,7 +78,7 @@ def range_select(
 def select_reduce(
     *, dst: Any, predicate: Any, on_true: Any, on_false: Any, reduce_res: Any = None,
     reduce_cmd: Any = reduce_cmd.idle, reduce_op: Any = np.amax, reverse_pred: bool = False,
-    mask: Any = None, dtype: Any = None, **_: Any,
+    mask: Any = None, dtype: Any = None, name: Any = None,
 ) -> None:  # fmt: skip
     """dst = on_true where predicate is not 0, else on_false; on request the largest of each row."""
     settle()
