@@ -461,3 +461,64 @@ def test_engines_see_partitions_first_one_after_the_other(view):
 
     with pytest.raises(Violations):
         value(kernel, numbers(128, 128))
+
+
+# --- the partition dimension
+
+
+CHANGES = {
+    "reshape": lambda t: t.reshape((2, 2, 6)),
+    "permute": lambda t: t.permute((1, 0, 2)),
+    "broadcast": lambda t: t[:1].broadcast(0, 4),
+    "expand_dim": lambda t: t.expand_dim(-4),
+    "squeeze_dim": lambda t: t[:1].squeeze_dim(0),
+    "reshape_dim": lambda t: t.reshape_dim(0, (2, -1)),
+    "flatten_dims": lambda t: t.flatten_dims(0, 1),
+}
+KEPT = (
+    lambda t: t.reshape((4, 6)),
+    lambda t: t.reshape((-1, 3, 2)),
+    lambda t: t.permute((0, 2, 1)),
+    lambda t: t[:, :1].broadcast(1, 4),
+    lambda t: t.expand_dim(1),
+    lambda t: t.expand_dim(-1),
+    lambda t: t[:, :1].squeeze_dim(1),
+    lambda t: t.reshape_dim(0, (4,)),
+    lambda t: t.reshape_dim(-1, (3, 1)),
+    lambda t: t.flatten_dims(1, -1),
+)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_views_that_change_the_partition_dimension_are_reported(name):
+    def kernel(a):
+        tile = load(a)
+        for _ in range(2):  # said once a line
+            CHANGES[name](tile)
+        CHANGES[name](a)  # HBM has no partitions
+        return store(tile)
+
+    with pytest.raises(Violations, match=f"{name} changes the partition dimension") as raised:
+        value(kernel, numbers(4, 2, 3))
+    assert len(raised.value.found) == 1
+    assert raised.value.found[0].given["tensor"].startswith("sbuf float32")
+    value(kernel, numbers(4, 2, 3), strict=False)
+
+
+@pytest.mark.parametrize("view", KEPT)
+def test_views_of_free_dimensions_are_fine(view):
+    assert same(on_chip(view, 4, 2, 3)[1].ravel(), seen(view, 4, 2, 3)[1].ravel())
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda t: t.expand_dim(17), lambda t: t.expand_dim(-5), lambda t: nl.expand_dims(t, 99),
+        lambda t: t.squeeze_dim(3), lambda t: t.broadcast(-4, 2), lambda t: t.reshape_dim(3, (3,)),
+        lambda t: t.flatten_dims(1, 3), lambda t: t.flatten_dims(2, 1), lambda t: t.select(3, 0),
+        lambda t: t.slice(-4, 0, 1), lambda t: t.broadcast(0, 0), lambda t: t[0, 0].squeeze_dim(0),
+        lambda t: t.reshape_dim(1, (-2, -1)),
+    ],
+)  # fmt: skip
+def test_dimensions_that_are_not_there_are_refused(view):
+    refused(view, 1, 2, 3)

@@ -1,14 +1,13 @@
 """What kernels hold in their hands: a tile with NKI's indexing and views."""
 
-from math import prod
 from operator import index
 from typing import Any
 
-from trnlab.errors import NotModelled, OutOfBounds, ProgramError
+from trnlab.errors import NotModelled, ProgramError
 from trnlab.isa.tile import HBM_SPACES, Space, Tile, layout, row_major
-from trnlab.nki.jit import running
 from trnlab.nki.operators import NoOperators
 from trnlab.nki.registers import VirtualRegister
+from trnlab.nki.views import Views
 
 
 class DynamicSlice:
@@ -20,7 +19,7 @@ class DynamicSlice:
         self.start, self.size = start, size
 
 
-class NkiTensor(NoOperators, Tile):
+class NkiTensor(NoOperators, Views):
     """A tensor or a view of one; indexing returns views, never copies.
 
     On chip the first dimension is the partition dimension. An integer on it keeps size 1; an
@@ -144,10 +143,6 @@ class NkiTensor(NoOperators, Tile):
         fix = "give it another shape first, such as x.reshape((128, -1))"
         return self._refused(what, f"{self.ndim} dimension{one}", fix)
 
-    def _refused(self, what: str, limit: str, fix: str = "") -> ProgramError:
-        given = {"tensor": self.describe()}
-        return OutOfBounds(f"{self.storage.name}: {what}", given, limit, running().here(), fix)
-
     def ap(
         self,
         pattern: Any,
@@ -180,105 +175,16 @@ class NkiTensor(NoOperators, Tile):
             raise self._bounds(f"the pattern {pattern} covers elements {low} to {high}", elements)
         return self.elements_at(shape, strides, start)  # type: ignore[return-value]
 
-    def reshape(self, shape: Any, *more: int) -> "NkiTensor":
-        """The same elements in another shape; a dense tensor only."""
-        sizes = tuple(
-            int(n) for n in (shape if isinstance(shape, (tuple, list)) else (shape, *more))
-        )
-        if sizes.count(-1) == 1 and 0 not in sizes:
-            known = -prod(sizes)
-            sizes = tuple(self.size // known if n == -1 else n for n in sizes)
-        if min(sizes, default=1) < 1 or prod(sizes) != self.size:
-            raise self._refused(f"cannot reshape to {sizes}", f"{self.size} elements")
-        if self.strides == row_major(self.shape):
-            return self.elements_at(sizes, row_major(sizes), self.offset)  # type: ignore[return-value]
-        return self._reshape_strided(sizes)
-
-    def _reshape_strided(self, sizes: tuple[int, ...]) -> "NkiTensor":
-        import numpy as np
-
-        probe = np.ndarray(self.shape, np.int8, np.zeros(1, np.int8).data, 0, (0,) * self.ndim)
-        probe = np.lib.stride_tricks.as_strided(probe, self.shape, self.strides)
-        try:
-            strides = np.reshape(probe, sizes, copy=False).strides
-        except ValueError:
-            raise self._refused(f"cannot reshape a strided view to {sizes}", "no copy") from None
-        return self.elements_at(sizes, strides, self.offset)  # type: ignore[return-value]
-
-    def permute(self, dims: Any, *more: int) -> "NkiTensor":
-        """The dimensions in another order; the partition dimension stays first on chip."""
-        order = tuple(dims) if isinstance(dims, (tuple, list)) else (dims, *more)
-        if sorted(d + self.ndim if d < 0 else d for d in order) != list(range(self.ndim)):
-            limit = f"each of {self.ndim} dimensions once"
-            raise self._refused(f"cannot permute by {order}", limit)
-        return self.elements_at(
-            tuple(self.shape[d] for d in order), tuple(self.strides[d] for d in order), self.offset
-        )  # type: ignore[return-value]
-
-    def broadcast(self, dim: int, size: int) -> "NkiTensor":
-        """Repeats a dimension of size 1."""
-        shape, strides = list(self.shape), list(self.strides)
-        if shape[dim] != 1:
-            raise self._refused(f"cannot broadcast dimension {dim} of size {shape[dim]}", "size 1")
-        shape[dim], strides[dim] = size, 0
-        return self.elements_at(tuple(shape), tuple(strides), self.offset)  # type: ignore[return-value]
-
-    def broadcast_to(self, shape: Any) -> "NkiTensor":
-        """Repeats dimensions of size 1 to reach a shape, as NumPy would."""
-        sizes = tuple(shape)
-        lead = len(sizes) - self.ndim
-        old, old_strides = (1,) * lead + self.shape, (0,) * lead + self.strides
-        if lead < 0 or any(o not in (1, n) for o, n in zip(old, sizes, strict=True)):
-            raise self._refused(f"cannot broadcast to {sizes}", "dimensions of size 1")
-        strides = tuple(s if o == n else 0 for o, n, s in zip(old, sizes, old_strides, strict=True))
-        return self.elements_at(sizes, strides, self.offset)  # type: ignore[return-value]
-
-    def expand_dim(self, dim: int) -> "NkiTensor":
-        """Adds a dimension of size 1."""
-        shape, strides, dim = list(self.shape), list(self.strides), dim % (self.ndim + 1)
-        shape.insert(dim, 1)
-        strides.insert(dim, 1)
-        return self.elements_at(tuple(shape), tuple(strides), self.offset)  # type: ignore[return-value]
-
-    def squeeze_dim(self, dim: int) -> "NkiTensor":
-        """Removes a dimension of size 1."""
-        shape, strides = list(self.shape), list(self.strides)
-        if shape.pop(dim) != 1:
-            raise self._refused(f"dimension {dim} has size {self.shape[dim]}", "size 1")
-        strides.pop(dim)
-        return self.elements_at(tuple(shape), tuple(strides), self.offset)  # type: ignore[return-value]
-
-    def reshape_dim(self, dim: int, shape: Any) -> "NkiTensor":
-        """Splits one dimension into several."""
-        sizes, dim = list(shape), dim % self.ndim
-        if -1 in sizes and 0 not in sizes:
-            sizes[sizes.index(-1)] = self.shape[dim] // -prod(sizes)
-        if prod(sizes) != self.shape[dim]:
-            what = f"cannot split dimension {dim} into {tuple(sizes)}"
-            raise self._refused(what, f"{self.shape[dim]} elements")
-        inner = tuple(self.strides[dim] * s for s in row_major(tuple(sizes)))
-        return self.elements_at(
-            (*self.shape[:dim], *sizes, *self.shape[dim + 1 :]),
-            (*self.strides[:dim], *inner, *self.strides[dim + 1 :]),
-            self.offset,
-        )  # type: ignore[return-value]
-
-    def flatten_dims(self, start: int, end: int) -> "NkiTensor":
-        """Joins neighbouring dimensions, ``end`` included."""
-        start, end = start % self.ndim, end % self.ndim
-        merged = prod(self.shape[start : end + 1])
-        return self.reshape((*self.shape[:start], merged, *self.shape[end + 1 :]))
-
     def slice(self, dim: int, start: int, end: int, step: int = 1) -> "NkiTensor":
         """A range of one dimension."""
         key = [slice(None)] * self.ndim
-        key[dim] = slice(start, end, step)
+        key[self._dim(dim)] = slice(start, end, step)
         return self._index(tuple(key))
 
     def select(self, dim: int, index: Any) -> "NkiTensor":
         """One index of one dimension: a number, a register or a [1, 1] tile."""
         key: list[Any] = [slice(None)] * self.ndim
-        key[dim] = index
+        key[self._dim(dim)] = index
         return self._index(tuple(key))
 
     def vector_select(self, dim: int, vector_offset: Any) -> "NkiTensor":

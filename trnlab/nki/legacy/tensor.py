@@ -47,6 +47,7 @@ class OldTensor(NkiTensor):
     """
 
     __slots__ = ("axes", "only")
+    keeps_partitions = False
     __array_ufunc__ = None  # NumPy's numbers leave arithmetic to this class
 
     def __init__(self, buffer: Buffer, layout: Layout, offset: int = 0) -> None:
