@@ -1,10 +1,12 @@
 """The functions of `nki.isa`: what is not in their signatures, which test_isa_complete checks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.support import load, nisa, nl, store, value
-from trnlab.errors import BadArguments
+from trnlab.errors import BadArguments, UnknownName, Violations
 from trnlab.isa.instruction import ISA
 
 IMPLEMENTED = sorted(ISA)
@@ -111,6 +113,65 @@ def test_wrong_parameters_are_named_with_the_signature(wrong, text, fix):
     assert fix in raised.value.fix
     assert raised.value.given["signature"].startswith(text.partition(" ")[0].removesuffix("()"))
     assert "test_isa_functions.py" in str(raised.value.place)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text", "limit"),
+    [
+        (lambda t: nisa.nc_matmul(t, t, t, accumulate=(1, 2)), "accumulate is (1, 2)",
+         "True or False, or None"),
+        (lambda t: nisa.tensor_scalar(t, t, nl.add, 1.0, reverse0=nisa), "reverse0 is <module",
+         "True or False"),
+        (lambda t: nisa.tensor_scalar(t, t, nl.add, 1.0, reverse0=2), "reverse0 is 2",
+         "True or False"),
+        (lambda t: nisa.dma_copy(t, t, priority="a"), "priority is 'a'", "a whole number, or None"),
+        (lambda t: nisa.iota(t, [[1, 4]], offset=0.5), "offset is 0.5", "a whole number"),
+    ],
+)  # fmt: skip
+def test_truth_values_and_whole_numbers_are_such(wrong, text, limit):
+    with pytest.raises(BadArguments) as raised:
+        value(lambda a: wrong(load(a)), np.ones((4, 4), np.float32))
+    assert text in raised.value.what
+    assert raised.value.limit == limit
+    assert "test_isa_functions.py" in str(raised.value.place)
+    lines = Path(__file__).read_text().splitlines()
+    assert text.partition(" ")[0] in lines[raised.value.place.line - 1]
+
+
+@pytest.mark.parametrize("flag", [True, 1, np.bool_(1), np.int32(1)])
+def test_truth_values_are_those_of_comparisons_too(flag):
+    def kernel(a):
+        one = load(a)
+        nisa.tensor_scalar(one, one, nl.subtract, 3.0, reverse0=flag)
+        nisa.tensor_copy(one, one, dtype=nl.float32)
+        return store(one)
+
+    assert (value(kernel, np.ones((4, 4), np.float32)) == 2).all()
+
+
+def test_the_dtype_that_samples_give_a_copy_is_one():
+    with pytest.raises(UnknownName, match="'nope'"):
+        value(
+            lambda a: nisa.tensor_copy(load(a), load(a), dtype="nope"), np.ones((4, 4)).astype("f")
+        )
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype", "fits"),
+    [(1e30, nl.int8, False), (128, nl.int8, False), (-128, nl.int8, True), (-1, nl.uint16, False),
+     (2**32 - 1, nl.uint32, True), (2**31, nl.int32, False), (-np.inf, nl.bfloat16, True)],
+)  # fmt: skip
+def test_a_fill_that_does_not_fit_is_reported(number, dtype, fits):
+    def kernel(a):
+        tile = nl.full((4, 4), number, dtype)
+        return store(tile)
+
+    ones = np.ones((4, 4), np.float32)
+    if fits:
+        assert (value(kernel, ones).astype(np.float64) == number).all()
+        return
+    with pytest.raises(Violations, match="an integer dst has room for the value"):
+        value(kernel, ones)
 
 
 def test_wrong_parameters_of_the_users_own_functions_stay_pythons_errors():

@@ -16,6 +16,7 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.isa.limits import access_rules, size_rules
+from trnlab.errors import BadArguments
 from trnlab.isa.ops import Activation, Op, activation_of, op_of
 from trnlab.isa.rules import ALWAYS, LATEST, Compiler, Rule, Verdict, only
 from trnlab.isa.tile import PSUM, SBUF, Tile
@@ -39,6 +40,11 @@ class Queue(enum.Enum):
     def __repr__(self) -> str:
         return f"nisa.engine.{self.name}"
 
+
+# Truth values may be given as 0 and 1, NumPy's or Python's, as comparisons give them.
+PLAIN: dict[Any, tuple[type, ...]] = {
+    bool: (bool,), bool | None: (bool, type(None)), int: (int,), int | None: (int, type(None)),
+}  # fmt: skip
 
 ISA: dict[str, type["Instruction"]] = {}
 
@@ -67,6 +73,7 @@ class Instruction:
     raw: ClassVar[frozenset[str]] = frozenset()  # read operands that are never widened
     unaligned: ClassVar[frozenset[str]] = frozenset()  # operands that start at any partition
     converters: ClassVar[dict[str, Any]]  # fields that users may give in several spellings
+    plain: ClassVar[dict[str, tuple[type, ...]]]  # truth values and whole numbers: their types
     accumulator: ClassVar[str | None] = None  # what lasts from one to the next, given to `value`
 
     def __init_subclass__(
@@ -91,10 +98,13 @@ class Instruction:
         cls.numbers = frozenset(n for n in own if _may_be_number(hints[n]))
         cls.lists = frozenset(n for n in cls.operands if get_origin(hints[n]) is list)
         cls.converters = {n: c for n in own if (c := _converter(hints[n]))}
+        cls.plain = {n: PLAIN[hints[n]] for n in own if hints[n] in PLAIN}
         if listed:
             ISA[cls.name] = cls
 
     def __post_init__(self) -> None:
+        for name, kinds in self.plain.items():
+            check_plain(self.page, self.spelled.get(name, name), getattr(self, name), kinds)
         for name, convert in self.converters.items():
             given = getattr(self, name)
             if given is not None:
@@ -215,6 +225,19 @@ class Instruction:
         if self.queue in ("vector", "scalar", "gpsimd", "tensor"):
             for name, tile in self.tiles().items():
                 yield f"{name} is on chip", tile.layout.on_chip
+
+
+def check_plain(page: str, name: str, value: Any, kinds: tuple[type, ...]) -> None:
+    """Raises BadArguments where a truth value or a whole number is neither, nor None if allowed."""
+    whole = isinstance(value, (int, np.integer, np.bool_))
+    if (value is None and type(None) in kinds) or (whole and (int in kinds or value in (0, 1))):
+        return
+    kind = "True or False" if bool in kinds else "a whole number"
+    raise BadArguments(
+        f"{page.rpartition('.')[2]}: {name} is {value!r}"[:100],
+        limit=f"{kind}, or None" if type(None) in kinds else kind,
+        see=page,
+    )
 
 
 _START_RULE = "starts at a partition its height allows (0 above 64, 0/64 above 32, else 0/32/64/96)"

@@ -64,6 +64,12 @@ class Memset(Instruction, engines=("vector", "gpsimd"), page="nki.isa.memset"):
         )
         packed = formats.name(self.dst.dtype).endswith("_x4")
         yield "packed numbers are filled with 0", not packed or self.fill == 0
+        if formats.is_integer(self.dst.dtype):
+            limits = np.iinfo(formats.storage(self.dst.dtype))
+            yield (
+                "an integer dst has room for the value",
+                bool(limits.min <= self.fill <= limits.max),
+            )
 
     def passes(self, core: Core) -> float:
         """Zeros in 16-bit data go in pairs (NKI API reference 2.21 to 2.26, cost note)."""

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from types import FrameType, FunctionType, TracebackType
 from typing import Any
 
-from trnlab.errors import BadArguments, Place
+from trnlab.errors import BadArguments, Place, ProgramError
 from trnlab.isa.tile import Tile
 from trnlab.sim.core import ERRORS, PACKAGE
 
@@ -26,11 +26,22 @@ def called(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> A
     """
     try:
         return function(*args, **kwargs)
+    except ProgramError as error:
+        error.place = error.place or _place(error)
+        raise
     except (*ERRORS, MemoryError) as error:
         found = _explained(error)
         if found is None:
             raise
         raise found from error
+
+
+def _place(error: Exception) -> Place | None:
+    """The user's last line on the way to an error."""
+    for frame, line in reversed(_frames(error.__traceback__)):
+        if not _is_ours(frame) and not _is_library(frame):
+            return Place(frame.f_code.co_filename, line)
+    return None
 
 
 def _explained(error: Exception) -> BadArguments | None:
@@ -106,7 +117,8 @@ def _frames(traceback: TracebackType | None) -> list[tuple[FrameType, int]]:
 
 
 def _is_ours(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(PACKAGE)
+    name = str(frame.f_globals.get("__name__", ""))  # what dataclasses write has no file
+    return frame.f_code.co_filename.startswith(PACKAGE) or name.startswith("trnlab.")
 
 
 def _is_library(frame: FrameType) -> bool:

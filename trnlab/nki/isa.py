@@ -100,7 +100,9 @@ select_reduce = function_of(SelectReduce)
 sequence_bounds = function_of(SequenceBounds)
 set_rng_seed = function_of(SetRngSeed)
 # The vendor's own samples still pass a dtype to a copy.
-tensor_copy = function_of(TensorCopy, extra=", dtype=None")
+tensor_copy = function_of(
+    TensorCopy, extra=", dtype=None", check="dtype is None or format_of(dtype)"
+)
 tensor_copy_predicated = function_of(TensorCopyPredicated)
 tensor_partition_reduce = function_of(TensorPartitionReduce)
 tensor_reduce = function_of(TensorReduce)

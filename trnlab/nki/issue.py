@@ -15,18 +15,24 @@ from typing import Any
 import numpy as np
 
 from trnlab.errors import BadArguments
+from trnlab.formats import format_of
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.tile import Tile, tiles_in
 from trnlab.nki.jit import running
 from trnlab.sim.core import Run
 
 
-def function_of(kind: type[Instruction], *, extra: str = "") -> Callable[..., "NkiInstruction"]:
-    """Makes the function of `nki.isa` for an instruction class; ``extra`` adds parameters."""
+def function_of(
+    kind: type[Instruction], *, extra: str = "", check: str = ""
+) -> Callable[..., "NkiInstruction"]:
+    """Makes the function of `nki.isa` for an instruction class.
+
+    ``extra`` adds parameters, and ``check`` says in Python what must work for them.
+    """
     named = [(f, kind.spelled.get(f.name, f.name)) for f in fields(kind)]
     scope: dict[str, Any] = {
         "KIND": kind, "running": running, "slow": issue_slowly, "Tile": Tile, "exact": exact,
-        "handle": handle,
+        "handle": handle, "format_of": format_of,
     }  # fmt: skip
     parameters, keys = [], []
     for f, name in named:
@@ -36,6 +42,7 @@ def function_of(kind: type[Instruction], *, extra: str = "") -> Callable[..., "N
     names = ", ".join(name for _, name in named)
     text = f"""
 def {kind.name}({", ".join(parameters)}, name=None{extra}):
+    {check}
     run = running()
     operands = ({names},)
     try:

@@ -410,6 +410,52 @@ def test_what_is_skipped_stays_unwritten():
     assert same(copied(back, B, beyond), want)
 
 
+def test_copies_from_and_to_where_a_number_in_sbuf_says():
+    def function(a, places):
+        i_p, i_f = nl.arange(128)[:, None], nl.arange(16)[None, :]
+        tile = nl.copy(a).reshape((128, 4, 16))
+        out = nl.zeros((nl.par_dim(128), 4, 16), nl.float32, buffer=nl.sbuf)
+        for i in nl.sequential_range(4):
+            here = tile[i_p, places[0, i], i_f]
+            part = nisa.tensor_copy_dynamic_src(here, engine=nisa.engine.vector)
+            nisa.tensor_copy_dynamic_dst(dst=out[:, places[0, i], :], src=nl.add(part, i))
+        return out.reshape((128, 64))
+
+    order = np.array([[2, 0, 3, 1]], np.int32)
+    out, names = run(function, A, order)
+    want = A.reshape(128, 4, 16).copy()
+    for i, place in enumerate(order[0]):
+        want[:, place] += i
+    assert same(out, want.reshape(128, 64))
+    assert names.count("tensor_copy") == 9
+
+    def into(a, places):
+        got = nl.ndarray((128, 1), nl.bfloat16)
+        got[...] = nisa.tensor_copy_dynamic_src(a[:, places], dtype=nl.bfloat16)  # no other copy
+        return nl.copy(got, dtype=nl.float32)
+
+    out, names = run(into, A, order[:, 2:3])
+    assert same(out, A[:, 3:4])
+    assert names == ["tensor_copy", "tensor_copy"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "text"),
+    [
+        (lambda a, i: nisa.tensor_copy_dynamic_src(a[:, i]), OutOfBounds, "by data with 64"),
+        (lambda a, i: nisa.tensor_copy_dynamic_src(a[i, :]), BadArguments, "choose partitions"),
+        (lambda a, i: nisa.activation(nl.exp, a[:, i]), BadArguments, "only copies have dynamic"),
+        (lambda a, i: nl.add(a[:, i], 1.0), BadArguments, "an operand is"),
+        (lambda a, i: nisa.tensor_copy_dynamic_src(a[:, a[:1, :2]]), BadArguments, "one integer"),
+        (lambda a, i: a[i, i], NotModelled, "several tiles"),
+    ],
+)  # fmt: skip
+def test_dynamic_addresses_that_make_no_sense(wrong, error, text):
+    with pytest.raises(error) as raised:
+        apply(wrong, A, np.array([[64]], np.int32))
+    assert text in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "text"),
     [
@@ -420,7 +466,7 @@ def test_what_is_skipped_stays_unwritten():
         (lambda a: entry.FrameworkKernel(a), NotModelled, "FrameworkKernel"),
         (lambda a: nisa.dma_copy(dst=a, src=a, dst_rmw_op=np.multiply), BadArguments,
          "np.add or None"),
-        (lambda a: nisa.tensor_copy_dynamic_src(a), NotModelled, "tensor_copy_dynamic_src"),
+        (lambda a: nisa.builtin_custom_op(a), NotModelled, "builtin_custom_op"),
         (lambda a: nisa.nc_matmul_mx(a), NotModelled, "nc_matmul_mx"),
     ],
 )  # fmt: skip
@@ -450,13 +496,15 @@ def test_a_parameter_that_does_not_exist_is_refused(wrong, word, near):
 
 def test_parameters_that_real_kernels_pass_and_the_manual_lacks():
     def function(a):
+        out = nl.ndarray(a.shape, nl.float32)
         for _ in nl.sequential_range(1, directives=None, name="i"):
             for _ in nl.affine_range(1, precise_schedule=True):
                 made = nl.zeros(a.shape, nl.float32, buffer=nl.psum, lazy_initialization=True)
                 made[...] = nl.multiply(a, 2.0, max_free_vec_size=512, name="m")
                 more = nisa.activation(nl.copy, made, buffer=nl.psum, name="n")
                 assert more.buffer == nl.psum
-        return nl.copy(more)
+                out[...] = nl.copy(more)
+        return out
 
     assert same(apply(function, A), A * 2)
 

@@ -16,6 +16,7 @@ from trnlab.isa.indirect import (
     written_rows,
 )
 from trnlab.isa.tile import Tile
+from trnlab.nki.indirect import ONE, Address, at
 from trnlab.nki.jit import running
 from trnlab.nki.legacy import masking
 from trnlab.nki.legacy.index import Index, Mask, Ranges
@@ -23,7 +24,7 @@ from trnlab.nki.legacy.issuing import emit, issue, on_sbuf
 from trnlab.nki.legacy.pending import result
 from trnlab.nki.legacy.subscript import as_index, inside
 from trnlab.nki.legacy.tensor import OldTensor
-from trnlab.nki.tensor import DynamicSlice
+from trnlab.nki.tensor import DynamicSlice, NkiTensor
 from trnlab.nki.tensors import given, make
 
 
@@ -38,14 +39,14 @@ class Indirect:
     shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, tensor: OldTensor, parts: tuple[Any, ...]) -> "Indirect":
-        """A subscript of index expressions and one tile."""
+    def of(cls, tensor: OldTensor, parts: tuple[Any, ...]) -> "Indirect | NkiTensor":
+        """A subscript of index expressions and one tile; on chip, a view that begins at it."""
         places = [axis for axis, p in enumerate(parts) if isinstance(p, Tile)]
-        if tensor.layout.on_chip:
-            raise NotModelled("indexing a tile with a tile", "dynamic addresses in SBUF and PSUM")
         if len(places) > 1:
             raise NotModelled("indexing with several tiles", "one tile of row numbers")
         axis = places[0]
+        if tensor.layout.on_chip:
+            return _moved(tensor, parts, axis)
         index: Any = parts[axis]
         others = [
             p if isinstance(p, Index) else as_index(p, tensor.shape[a], tensor)
@@ -174,6 +175,20 @@ class Indirect:
         if any(high <= low for low, high in ranges):
             return None, other
         return self.cut(ranges), other.cut(ranges)
+
+
+def _moved(tensor: OldTensor, parts: tuple[Any, ...], axis: int) -> NkiTensor:
+    """A view of a tile that begins where one number says: for copies with a dynamic address."""
+    if axis == 0:
+        raise BadArguments(
+            f"{tensor.storage.name}: a tile cannot choose partitions",
+            {"tensor": tensor.describe()},
+            "a number that data decides stands for a free dimension",
+            running().here(),
+            see="nki.isa.tensor_copy_dynamic_src",
+        )
+    first = tensor[(*parts[:axis], 0, *parts[axis + 1 :])].checked()
+    return at(first, Address(ONE, parts[axis], tensor.strides[axis], tensor.shape[axis]))
 
 
 def _numbers(index: Any) -> np.ndarray:

@@ -127,6 +127,23 @@ def tensor_copy(
     return result(TensorCopy, src.shape, given(dtype, src.dtype), src, engine, mask=mask)
 
 
+def tensor_copy_dynamic_src(
+    src: Any, *, mask: Any = None, dtype: Any = None, engine: Any = engine.unknown,
+    name: Any = None,
+) -> Any:  # fmt: skip
+    """A copy of src, a tile that is indexed with a number in SBUF: ``tile[i_p, number, i_f]``."""
+    return result(TensorCopy, src.shape, given(dtype, src.dtype), src, engine, mask=mask)
+
+
+def tensor_copy_dynamic_dst(
+    *, dst: Any, src: Any, mask: Any = None, dtype: Any = None, engine: Any = engine.unknown,
+    name: Any = None,
+) -> None:  # fmt: skip
+    """dst = src, where dst is a tile that is indexed with a number in SBUF."""
+    settle()
+    emit(TensorCopy, dst, src, engine, mask=mask)
+
+
 def tensor_copy_predicated(
     *, src: Any, dst: Any, predicate: Any, reverse_pred: bool = False, mask: Any = None,
     dtype: Any = None, name: Any = None,
@@ -357,8 +374,6 @@ constants = SimpleNamespace(
 )
 
 NOT_YET = {
-    "tensor_copy_dynamic_src": "dynamic addresses in SBUF and PSUM",
-    "tensor_copy_dynamic_dst": "dynamic addresses in SBUF and PSUM",
     "builtin_custom_op": "programs for GpSimd that are not NKI",
 }
 

@@ -7,11 +7,13 @@ an operand or cannot write the dtype asked for. Those copies are instructions li
 from typing import Any
 
 from trnlab import formats
+from trnlab.errors import BadArguments
 from trnlab.isa.dma import DmaCopy, DmaTranspose
 from trnlab.isa.instruction import Instruction, Queue
 from trnlab.isa.matmul import NcMatmul, NcTranspose
 from trnlab.isa.move import TensorCopy
 from trnlab.isa.tile import PSUM, SBUF, Space, Tile
+from trnlab.nki.indirect import IndirectTensor, issue_indirect
 from trnlab.nki.issue import key_of
 from trnlab.nki.jit import running
 from trnlab.nki.legacy import masking
@@ -45,9 +47,25 @@ def issue(kind: type[Instruction], operands: tuple[Any, ...], chosen: Any = None
     run = running()
     if len(operands) < len(kind.parameters):
         operands += tuple(f.default for f in kind.parameters[len(operands) :])
+    if any(isinstance(operand, IndirectTensor) for operand in operands):
+        _issue_moved(kind, operands, chosen)
+        return
     key = key_of(kind, operands)
     entry = run.entries.get(key) or run.enter(kind, operands, key)
     run.issue(entry, operands, chosen)
+
+
+def _issue_moved(kind: type[Instruction], operands: tuple[Any, ...], chosen: Any) -> None:
+    """A copy within the chip, from or to an address that data decides."""
+    if kind is not TensorCopy or chosen is not None:
+        raise BadArguments(
+            f"{kind.name}: a number in a tile cannot say where in SBUF or PSUM an operand begins",
+            limit="only copies have dynamic addresses, and no mask over several dimensions",
+            fix="copy it first: nisa.tensor_copy_dynamic_src(tile[i_p, index, i_f])",
+            place=running().here(),
+            see="nki.isa.tensor_copy_dynamic_src",
+        )
+    issue_indirect(running(), kind, operands)
 
 
 Steps = list[tuple[type[Instruction], tuple[Any, ...]]]
