@@ -53,6 +53,9 @@ def run(
         Optional[int],  # noqa: UP045 - typer reads this at run time
         typer.Option(help="with --time-only: the length of loops that data decides"),
     ] = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="what each limit costs, and what to change")
+    ] = False,
     seed: Annotated[int, typer.Option(help="of made-up inputs")] = 0,
 ) -> None:
     """Run a script or a kernel on a simulated NeuronCore and report every kernel call."""
@@ -60,7 +63,7 @@ def run(
 
     how = {"chip": chip or None, "values": not time_only, "timed": not no_time,
            "strict": not as_vendor_sim, "shadow": shadow, "assume": assume,
-           "trace_values": trace_values, "bound": bound,
+           "trace_values": trace_values, "bound": bound, "keep": why,
            "api_version": api or None}  # fmt: skip
     from trnlab.studies.show import check_trace_path, show
 
@@ -70,6 +73,8 @@ def run(
         )
     path, kernel = _split(file)
     check_trace_path(trace, timed=not no_time)
+    if why and no_time:
+        raise BadArguments("--why explains a time, and --no-time asks for none")
     with _waiting(f"running {file}", quiet=json), _prints_aside(json):
         if kernel:
             _no_more(context.args)
@@ -77,7 +82,7 @@ def run(
         else:
             _no_inputs(inputs, path)
             found = study.run_script(path, list(context.args), **how)
-    show(found, as_json=json, trace_path=trace)
+    show(found, as_json=json, trace_path=trace, explained=why)
 
 
 @app.command()

@@ -1,7 +1,9 @@
 """What a run leaves behind: columns of spans, and what they rest on."""
 
+import io
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +33,8 @@ class Trace:
     ``lane``, ``name``, ``where``, ``cause`` hold indices into the tuples of the same plural name;
     ``busy_until`` is when the lane could take the next span, ``stop`` when the result was visible.
     ``counters`` maps a name to (times, values); ``totals`` holds sums such as ``flops`` and
-    ``hbm_read_bytes``; ``meta`` says what ran on what.
+    ``hbm_read_bytes``; ``meta`` says what ran on what. ``tensors`` says which tensor spans of a
+    (name, where) move.
     """
 
     lanes: tuple[str, ...] = ()
@@ -50,6 +53,7 @@ class Trace:
     counters: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     totals: dict[str, float] = field(default_factory=dict)
     meta: dict[str, object] = field(default_factory=dict)
+    tensors: tuple[tuple[int, int, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.start)
@@ -107,3 +111,29 @@ class Trace:
             path.append(row)
             row = int(self.blocker[row])
         return path[::-1]
+
+    def packed(self) -> bytes:
+        """The whole trace as a NumPy archive, for a file; `unpacked` is the way back."""
+        texts = {name: getattr(self, name) for name in _TEXTS} | {"counters": list(self.counters)}
+        held = {name: getattr(self, name) for name in _COLUMNS}
+        for index, (times, values) in enumerate(self.counters.values()):
+            held |= {f"times{index}": times, f"values{index}": values}
+        held["texts"] = np.frombuffer(json.dumps(texts).encode(), np.uint8)
+        packed = io.BytesIO()
+        np.savez_compressed(packed, allow_pickle=False, **held)
+        return packed.getvalue()
+
+    @staticmethod
+    def unpacked(packed: bytes) -> "Trace":
+        """The trace that `packed` wrote; raises ValueError or KeyError for anything else."""
+        with np.load(io.BytesIO(packed), allow_pickle=False) as held:
+            texts = json.loads(held["texts"].tobytes())
+            names = texts.pop("counters")
+            counters = {n: (held[f"times{i}"], held[f"values{i}"]) for i, n in enumerate(names)}
+            texts |= {name: tuple(texts[name]) for name in ("lanes", "names", "wheres")}
+            texts["tensors"] = tuple((n, w, t) for n, w, t in texts["tensors"])
+            return Trace(**texts, **{name: held[name] for name in _COLUMNS}, counters=counters)
+
+
+_TEXTS = ("lanes", "names", "wheres", "copies", "basis", "totals", "meta", "tensors")
+_COLUMNS = tuple(f.name for f in fields(Trace) if f.name not in (*_TEXTS, "counters"))

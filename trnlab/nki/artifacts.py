@@ -4,13 +4,10 @@ The first line is JSON and says what the file is. Where the call was timed, its 
 NumPy archive, so that `neuron-profile` reads counters from it later.
 """
 
-import io
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
-
-import numpy as np
+from zipfile import BadZipFile
 
 from trnlab import __version__
 from trnlab.errors import BadArguments
@@ -18,10 +15,7 @@ from trnlab.trace import Trace
 
 COMPILED = "a compiled program (NEFF)"
 PROFILE = "a profile (NTFF)"
-_TEXTS = ("lanes", "names", "wheres", "copies", "basis", "totals", "meta")
-_COLUMNS = tuple(
-    f.name for f in fields(Trace) if f.name not in (*_TEXTS, "counters")
-)  # the arrays of a trace
+RUN = "a run, for trnlab diff"
 
 
 def write(path: Path, stands_in_for: str, kernel: str, chip: str, trace: Trace | None) -> Path:
@@ -38,47 +32,34 @@ def write(path: Path, stands_in_for: str, kernel: str, chip: str, trace: Trace |
     with path.open("wb") as file:
         file.write(json.dumps(told).encode() + b"\n")
         if trace is not None:
-            file.write(_packed(trace))
+            file.write(trace.packed())
     return path
 
 
 def read(path: Path) -> tuple[dict[str, Any], Trace | None]:
     """What a stand-in says of itself, and the trace behind it; None where none was made.
 
-    Raises BadArguments where the file is missing, or is not one of ours.
+    Raises BadArguments where the file is missing, is not one of ours, or is of another version.
     """
+    told = None
     try:
         with path.open("rb") as file:
             told = json.loads(file.readline(1 << 16))
             if not isinstance(told, dict) or told.get("made_by") != "trnlab":
+                told = None
                 raise ValueError
-            return told, _unpacked(file.read())
+            packed = file.read()
+            return told, Trace.unpacked(packed) if packed else None
     except OSError as error:
         raise BadArguments(f"cannot read '{path}': {error.strerror}") from None
-    except ValueError:
+    except (ValueError, KeyError, TypeError, BadZipFile):
+        if told is not None:
+            raise BadArguments(
+                f"the trace in '{path.name}' cannot be read",
+                {"written by": f"trnlab {told.get('version')}", "this is": f"trnlab {__version__}"},
+                fix="run the kernel again, with this version",
+            ) from None
         raise BadArguments(
             f"'{path.name}' was not written by trnlab",
             fix="files of the vendor's compiler and profiler need the vendor's tools",
         ) from None
-
-
-def _packed(trace: Trace) -> bytes:
-    texts = {name: getattr(trace, name) for name in _TEXTS} | {"counters": list(trace.counters)}
-    held = {name: getattr(trace, name) for name in _COLUMNS}
-    for index, (times, values) in enumerate(trace.counters.values()):
-        held |= {f"times{index}": times, f"values{index}": values}
-    held["texts"] = np.frombuffer(json.dumps(texts).encode(), np.uint8)
-    packed = io.BytesIO()
-    np.savez_compressed(packed, allow_pickle=False, **held)
-    return packed.getvalue()
-
-
-def _unpacked(packed: bytes) -> Trace | None:
-    if not packed:
-        return None
-    with np.load(io.BytesIO(packed), allow_pickle=False) as held:
-        texts = json.loads(held["texts"].tobytes())
-        names = texts.pop("counters")
-        counters = {name: (held[f"times{i}"], held[f"values{i}"]) for i, name in enumerate(names)}
-        texts |= {name: tuple(texts[name]) for name in ("lanes", "names", "wheres")}
-        return Trace(**texts, **{name: held[name] for name in _COLUMNS}, counters=counters)

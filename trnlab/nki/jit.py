@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 from typing import Any, ClassVar, NoReturn
 
@@ -30,6 +31,7 @@ from trnlab.nki.turns import Rank, Turns
 from trnlab.sim.core import Run
 from trnlab.sim.departures import Departure
 from trnlab.sim.races import Witness
+from trnlab.sim.repricing import retimed
 from trnlab.sim.tracing import trace_of
 from trnlab.trace import Trace
 
@@ -56,6 +58,7 @@ class Settings:
     bound: float | None = None  # of relative errors; None: by format
     shuffle: int | None = None  # seed of another order for iterations of parallel loops
     api_version: str | None = None  # of `nki`; the newest unless said
+    keep: bool = False  # the program, so that it can be timed again on other chips
 
 
 @dataclass(eq=False)
@@ -100,6 +103,7 @@ class Result:
     instructions: int
     rerun: Callable[[str], "Result"]
     departures: tuple[Departure, ...] | None = None  # where values were traced
+    retime: Callable[..., Trace] | None = None  # the same program on another chip, where kept
 
 
 def running() -> Run:
@@ -284,11 +288,13 @@ def _simulate(
     if found and how.strict:
         raise Violations(found)
     bound.write_back()
+    keep = how.keep or settings().keep
     return Result(
         name_of(kernel), bound.outputs(returned), trace, target, kernel.api, found,
         tuple(run.warned.values()), tuple(run.program.notes), run.program.count,
         lambda other: _again(kernel, args, kwargs, other, how),
         tuple(departures.ranked(how.trace_values)) if departures else None,
+        partial(retimed, run, lambda other: _trace(other, kernel)) if keep and trace else None,
     )  # fmt: skip
 
 

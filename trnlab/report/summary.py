@@ -6,6 +6,7 @@ from typing import Any
 from trnlab.errors import TrnlabError
 from trnlab.machine.chip import Chip, OnChip
 from trnlab.report.energy import cores_used, dollars, energy, matmul_flops
+from trnlab.report.explain import explain, sentence
 from trnlab.report.roofline import roofline
 from trnlab.report.waiting import by_line, engine_waits, grouped, path_seconds, waits
 from trnlab.trace import Trace
@@ -28,18 +29,20 @@ _FOR = {
 def summarise(trace: Trace, chip: Chip) -> dict[str, Any]:
     """Everything a report says about a run, ready for JSON; shares are of 1, the rest base units.
 
-    Keys: seconds, band, basis, limit (lane, busy, path, sentence), engines (one entry per engine,
-    DMA queues together), busy (share per lane and of ``dma``), waits, lines, flops (by format),
-    totals, roofline, memory (peak bytes a partition against usable), joules, dollars, receipt.
+    Keys: seconds, band, basis, limit (lane, busy, path, sentence), why (the critical path in a
+    sentence and in parts), engines (one entry per engine, DMA queues together), busy (share per
+    lane and of ``dma``), waits, lines, flops (by format), totals, roofline, memory (peak bytes a
+    partition against usable), joules, dollars, receipt.
     Raises TrnlabError where the trace was made on another chip.
     """
     _same_chip(trace, chip)
-    engines = _engines(trace)
+    engines, parts = _engines(trace), explain(trace, chip)
     return {
         "seconds": trace.seconds,
         "band": BAND,
         "basis": trace.basis,
         "limit": _limit(engines),
+        "why": {"sentence": sentence(parts), "path": [part._asdict() for part in parts]},
         "engines": engines,
         "busy": _shares(trace, trace.busy()) | {e["lane"]: e["busy"] for e in engines},
         "waits": [

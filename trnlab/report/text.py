@@ -48,18 +48,23 @@ def render(
     legality: Sequence[tuple[str, bool, str]] | None = None,
     trace_path: str | PathLike[str] | None = None,
 ) -> "RenderableType":
-    """Lays out what `summarise` found for a terminal: at most 100 columns and 45 lines.
+    """Lays out what `summarise` found for a terminal: at most 100 columns and 46 lines.
 
     ``legality`` holds (chip key, legal, reason) for each chip that was asked about; ``trace_path``
     is where a trace for ui.perfetto.dev was saved.
     """
+    return labelled(_rows(summary, legality or (), trace_path))
+
+
+def labelled(rows: Iterable[tuple[str, "RenderableType"]]) -> "RenderableType":
+    """A page of labels and what stands beside them."""
     from rich.constrain import Constrain
     from rich.table import Table
 
     page = Table.grid(padding=(0, 2, 0, 0))
-    page.add_column(style="bright_black", no_wrap=True)
+    page.add_column(style="bright_black", no_wrap=True, min_width=8)
     page.add_column(overflow="fold")
-    for label, content in _rows(summary, legality or (), trace_path):
+    for label, content in rows:
         page.add_row(label, content)
     return Constrain(page, WIDTH)
 
@@ -71,6 +76,8 @@ def _rows(
 ) -> Iterable[tuple[str, "RenderableType"]]:
     yield "time", _headline(summary)
     yield "limit", _limit(summary["limit"]["sentence"])
+    if summary["why"]["sentence"]:
+        yield "path", plain(summary["why"]["sentence"])
     yield "", ""
     if summary["engines"]:
         yield "engines", _engines(summary["engines"], summary["limit"]["lane"])
@@ -86,7 +93,7 @@ def _rows(
     yield "", ""
     yield "receipt", _receipt(summary)
     if trace_path is not None:
-        yield "trace", _plain(f"{trace_path}\nopen at ui.perfetto.dev")
+        yield "trace", plain(f"{trace_path}\nopen at ui.perfetto.dev")
 
 
 def _headline(summary: dict[str, Any]) -> "RenderableType":
@@ -124,7 +131,7 @@ def _engines(engines: list[dict[str, Any]], limit: str) -> "RenderableType":
             share = percent(wait["share"])
             why = f"waits {share} for {reason(wait['cause'], wait['blocker'], lane)}"
         name = Text(lane, style="bold" if lane == limit else "")
-        table.add_row(name, Bar(entry["busy"]), percent(entry["busy"]), _plain(why))
+        table.add_row(name, Bar(entry["busy"]), percent(entry["busy"]), plain(why))
     if idlest:
         most = percent(idlest[0]["busy"])
         table.add_row("", "", "", f"and {len(idlest)} more, at most {most} busy")
@@ -148,14 +155,14 @@ def _roofline(found: dict[str, Any]) -> "RenderableType":
         f"of {si(found['memory_rate'], 'B/s')}"
     )
     if not found["flops"]:
-        return _plain(f"no matrix multiplications\n{hbm}")
+        return plain(f"no matrix multiplications\n{hbm}")
     roof = si(found["ceiling"], "FLOP/s")
     if found["intensity"] is not None:
         roof += f" at {found['intensity']:.3g} FLOP/B"
     if found["bound"] == "memory":
         hbm += f"; array peak {si(found['peak'], 'FLOP/s')}"
     reached = f"{si(found['attained'], 'FLOP/s')}: {percent(found['share'])}"
-    return _plain(f"{reached} of the {found['bound']} roof ({roof})\n{hbm}")
+    return plain(f"{reached} of the {found['bound']} roof ({roof})\n{hbm}")
 
 
 def _energy(summary: dict[str, Any]) -> "RenderableType":
@@ -166,27 +173,27 @@ def _energy(summary: dict[str, Any]) -> "RenderableType":
     )
     price = summary["dollars"]
     cost = "no public price" if price is None else f"${price * 1e6:.3g} per million runs"
-    return _plain(
+    return plain(
         f"{si(found['total'], 'J')}, {si(found['watts'], 'W')} on average ({parts})\n"
         f"{cost}; joules are modelled, not metered"
     )
 
 
 def _lines(lines: list[dict[str, Any]], seconds: float) -> "RenderableType":
-    table = _grid("right", "right", "right", "left", "left")
+    table = grid("right", "right", "right", "left", "left")
     table.add_row("occupied", "share", "critical", "lane", "", style="bright_black")
     for line in lines[:LINES]:
         table.add_row(
-            _plain(si(line["seconds"], "s")),
+            plain(si(line["seconds"], "s")),
             percent(line["share"]),
             percent(line["path"] / (seconds or 1.0)),
-            _plain(f"{line['lane']} x{line['spans']}"),
-            _plain(_near(line["where"]) or "(no source line)"),
+            plain(f"{line['lane']} x{line['spans']}"),
+            plain(near(line["where"]) or "(no source line)"),
         )
     return table
 
 
-def _near(where: str) -> str:
+def near(where: str) -> str:
     """A file in the current folder or below, named from there; others keep their whole path."""
     here = f"{Path.cwd()}{os.sep}"
     return where.removeprefix(here)
@@ -195,10 +202,10 @@ def _near(where: str) -> str:
 def _legality(legality: Sequence[tuple[str, bool, str]]) -> "RenderableType":
     from rich.text import Text
 
-    table = _grid("left", "left", "left")
+    table = grid("left", "left", "left")
     for key, legal, why in legality:
         mark = Text("yes", style="green") if legal else Text("no", style="bold red")
-        table.add_row(_plain(key), mark, _plain(why))
+        table.add_row(plain(key), mark, plain(why))
     return table
 
 
@@ -217,17 +224,18 @@ def _receipt(summary: dict[str, Any]) -> "RenderableType":
         notes.append(f"and {len(what['notes']) - NOTES} more notes")
     if what["time_only"]:
         notes = ["time only: no values were computed", *notes]
-    return _plain("\n".join([", ".join(part for part in parts if part), *notes]))
+    return plain("\n".join([", ".join(part for part in parts if part), *notes]))
 
 
 def _bars() -> "Table":
     """Name, bar, share, remark: the same widths wherever bars are drawn, so that they line up."""
-    table = _grid("left", "left", "right", "left")
+    table = grid("left", "left", "right", "left")
     table.columns[0].min_width, table.columns[2].min_width = 7, 5
     return table
 
 
-def _grid(*sides: "JustifyMethod") -> "Table":
+def grid(*sides: "JustifyMethod") -> "Table":
+    """A table without lines, a column for each side that text is pushed to."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -236,7 +244,7 @@ def _grid(*sides: "JustifyMethod") -> "Table":
     return table
 
 
-def _plain(text: str) -> "RenderableType":
+def plain(text: str) -> "RenderableType":
     """Text as it is: brackets in names are not markup."""
     from rich.text import Text
 

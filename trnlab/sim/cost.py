@@ -92,7 +92,8 @@ def _transfer(transfer: Transfer, core: Core) -> Cost:
         engines=engines,
         hbm_read=totals.get("hbm_read_bytes", 0.0),
         hbm_write=totals.get("hbm_write_bytes", 0.0),
-        totals=totals | {"dma_transfers": 1.0, "dma_bytes": moved_bytes(transfer)},
+        totals=totals
+        | {"dma_transfers": 1.0, "dma_packets": packets, "dma_bytes": moved_bytes(transfer)},
     )
 
 

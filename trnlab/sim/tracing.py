@@ -6,6 +6,7 @@ import numpy as np
 
 from trnlab.machine.chip import Chip
 from trnlab.sim.capacity import needs, occupancy
+from trnlab.sim.moved import moved_tensors
 from trnlab.sim.program import Program
 from trnlab.sim.schedule import QUEUES, RANK, Scheduler
 from trnlab.trace import Trace
@@ -42,13 +43,13 @@ def traces_of(program: Program, chip: Chip, cores: int, ranks: int) -> list[Trac
     }
     names = tuple(c.name for c in program.costs)
     wheres = tuple(f"{code.co_filename}:{line}" for code, line in program.places)
-    totals = _totals(program, cores, ranks)
+    totals, tensors = _totals(program, cores, ranks), moved_tensors(program)
     peaks = needs(program, chip.core)
     traces = []
     for rank in range(ranks):
         mine = held if ranks == 1 else _part(held, program, cores, ranks, rank)
         trace = Trace(lanes=_lanes(cores, mine["lane"]), names=names, wheres=wheres, **mine)
-        trace.totals = totals[rank]
+        trace.totals, trace.tensors = totals[rank], tensors
         for need in peaks:
             if need.core // cores == rank:
                 key = f"{need.space}_peak_bytes"

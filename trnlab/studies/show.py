@@ -7,23 +7,31 @@ from typing import Any
 
 from trnlab.errors import BadArguments, MissingExtra, UnknownName
 from trnlab.nki.jit import Result
+from trnlab.report.explain import explain
 from trnlab.report.perfetto import WRITERS, save
 from trnlab.report.summary import summarise
 from trnlab.report.terminal import console
 from trnlab.report.text import render
+from trnlab.report.why import render_why
 from trnlab.studies.departures import describe, record
 from trnlab.studies.legality import legality
+from trnlab.studies.whatif import why
 
 FOLDER = "trnlab-traces"
 WARNINGS = 3  # that are shown in full
 FULL_REPORTS = 3  # of a script with many kernel calls, only the last ones are shown in full
 
 
-def show(results: list[Result], *, as_json: bool = False, trace_path: str = "") -> None:
-    """Prints the report of every kernel call and saves the timelines that were asked for."""
+def show(
+    results: list[Result], *, as_json: bool = False, trace_path: str = "", explained: bool = False
+) -> None:
+    """Prints the report of every kernel call and saves the timelines that were asked for.
+
+    ``explained`` adds what each limit costs and what to change: `studies.whatif`.
+    """
     paths = save_trace(results, trace_path)
     if as_json:
-        reports = [_record(r, paths) for r in results]
+        reports = [_record(r, paths, explained) for r in results]
         sys.stdout.write(json.dumps(reports if len(reports) > 1 else reports[0], indent=2) + "\n")
         return
     screen = console()
@@ -33,7 +41,12 @@ def show(results: list[Result], *, as_json: bool = False, trace_path: str = "") 
     for result in results[-FULL_REPORTS:]:
         path = paths.get(id(result))
         alone = path and not trace_path and len(results) > 1
-        _print(screen, result, f"{path}, the last of {len(results)} calls" if alone else path)
+        _print(
+            screen,
+            result,
+            f"{path}, the last of {len(results)} calls" if alone else path,
+            explained,
+        )
 
 
 def check_trace_path(trace_path: str, *, timed: bool) -> None:
@@ -90,13 +103,17 @@ def _save_in_folder(result: Result) -> Path:
         return save(result.trace, folder / f"{result.kernel}.json")
 
 
-def _record(result: Result, paths: dict[int, str]) -> dict[str, Any]:
+def _record(result: Result, paths: dict[int, str], explained: bool) -> dict[str, Any]:
     told: dict[str, Any] = {
         "kernel": result.kernel, "chip": result.chip.key, "api": result.api,
         "instructions": result.instructions, "notes": list(result.notes),
     }  # fmt: skip
     if result.trace:
         told |= summarise(result.trace, result.chip)
+    if result.trace and explained:
+        found = why(result)
+        told["why"]["without"] = [gain._asdict() for gain in found.gains]
+        told["why"]["advice"] = [item._asdict() for item in found.advice]
     told["legality"] = [
         {"chip": chip, "legal": legal, "reason": reason} for chip, legal, reason in legality(result)
     ]
@@ -108,7 +125,7 @@ def _record(result: Result, paths: dict[int, str]) -> dict[str, Any]:
     return told
 
 
-def _print(screen: Any, result: Result, path: str | None) -> None:
+def _print(screen: Any, result: Result, path: str | None, explained: bool) -> None:
     for violation in result.violations:
         screen.print(f"warning: {violation}\n", style="yellow", markup=False)
     for warning in result.warnings[:WARNINGS]:
@@ -122,6 +139,9 @@ def _print(screen: Any, result: Result, path: str | None) -> None:
         _print_departures(screen, result)
         return
     screen.print(render(summarise(result.trace, result.chip), legality(result), path))
+    if explained:
+        screen.print()
+        screen.print(render_why(explain(result.trace, result.chip), why(result)))
     _print_departures(screen, result)
 
 
