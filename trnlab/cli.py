@@ -53,6 +53,7 @@ def run(
         Optional[int],  # noqa: UP045 - typer reads this at run time
         typer.Option(help="with --time-only: the length of loops that data decides"),
     ] = None,
+    html: Annotated[str, typer.Option(help="write one page with everything to this file")] = "",
     why: Annotated[
         bool, typer.Option("--why", help="what each limit costs, and what to change")
     ] = False,
@@ -63,9 +64,9 @@ def run(
 
     how = {"chip": chip or None, "values": not time_only, "timed": not no_time,
            "strict": not as_vendor_sim, "shadow": shadow, "assume": assume,
-           "trace_values": trace_values, "bound": bound, "keep": why,
+           "trace_values": trace_values, "bound": bound, "keep": why or bool(html),
            "api_version": api or None}  # fmt: skip
-    from trnlab.studies.show import check_trace_path, show
+    from trnlab.studies.show import check_page_path, check_trace_path, show
 
     if time_only and no_time:
         raise BadArguments(
@@ -73,8 +74,9 @@ def run(
         )
     path, kernel = _split(file)
     check_trace_path(trace, timed=not no_time)
-    if why and no_time:
-        raise BadArguments("--why explains a time, and --no-time asks for none")
+    check_page_path(html)
+    if (why or html) and no_time:
+        raise BadArguments("--why and --html explain a time, and --no-time asks for none")
     with _waiting(f"running {file}", quiet=json), _prints_aside(json):
         if kernel:
             _no_more(context.args)
@@ -82,7 +84,7 @@ def run(
         else:
             _no_inputs(inputs, path)
             found = study.run_script(path, list(context.args), **how)
-    show(found, as_json=json, trace_path=trace, explained=why)
+    show(found, as_json=json, trace_path=trace, explained=why, page_path=html)
 
 
 @app.command()

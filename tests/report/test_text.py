@@ -27,7 +27,8 @@ def test_the_whole_page():
         "limit     tensor engine is the limit: busy 50 % of the time, 58 % of the critical path; "
         "tensor",
         "          waited 33 % of its idle time for data from dma/sync",
-        "path      50 % tensor, 25 % waiting for DMA, 17 % vector, 8 % waiting for results of tensor",
+        "path      50 % tensor, 25 % waiting for DMA, 17 % vector, "
+        "8 % waiting for results of tensor",
         "",
         "engines   tensor   ████████████············   50 %  waits 17 % for data from dma/sync",
         "          vector   ████····················   17 %  waits 75 % for data from tensor",

@@ -164,6 +164,7 @@ class Scheduler:
         heads = iter(program.heads)
         at = 0
         last_uses = rooms.last_uses(program.lifetimes()[1])
+        fresh: list[int] = []  # tensors that this instruction writes first
         edges, ends = program.edges, {}  # what instructions that others wait for, ended with
         awaited = {p for producers in edges.values() for p in producers}
         for number, (index, place, core) in enumerate(zip(heads, heads, heads, strict=True)):
@@ -192,6 +193,7 @@ class Scheduler:
                                 ready, why, by = when + hop, BUFFER, row
                 if rooms.new[owner[region]]:
                     when, row = rooms.take(owner[region])
+                    fresh.append(owner[region])
                     if when > ready:
                         ready, why, by = when, MEMORY, row
             for producer in edges.get(number, ()) if edges else ():
@@ -201,6 +203,8 @@ class Scheduler:
             until, done, row = work(cost, index, lane, place, (ready, why, by))
             if number in awaited:
                 ends[number] = done, row
+            while fresh:
+                rooms.arrived[fresh.pop()] = engines.rows[row][3]
             actual = engines.rows[row][0]
             for region in touched[:writes]:
                 written_at[region], written_by[region] = done, row

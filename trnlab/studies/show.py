@@ -8,6 +8,7 @@ from typing import Any
 from trnlab.errors import BadArguments, MissingExtra, UnknownName
 from trnlab.nki.jit import Result
 from trnlab.report.explain import explain
+from trnlab.report.page import save_page
 from trnlab.report.perfetto import WRITERS, save
 from trnlab.report.summary import summarise
 from trnlab.report.terminal import console
@@ -19,16 +20,25 @@ from trnlab.studies.whatif import why
 
 FOLDER = "trnlab-traces"
 WARNINGS = 3  # that are shown in full
+PAGES = (".html", ".htm")
 FULL_REPORTS = 3  # of a script with many kernel calls, only the last ones are shown in full
 
 
 def show(
-    results: list[Result], *, as_json: bool = False, trace_path: str = "", explained: bool = False
+    results: list[Result],
+    *,
+    as_json: bool = False,
+    trace_path: str = "",
+    explained: bool = False,
+    page_path: str = "",
 ) -> None:
     """Prints the report of every kernel call and saves the timelines that were asked for.
 
     ``explained`` adds what each limit costs and what to change: `studies.whatif`.
+    ``page_path`` is where the last call gets a page for the browser.
     """
+    if page_path:
+        save_last_page(results, page_path)
     paths = save_trace(results, trace_path)
     if as_json:
         reports = [_record(r, paths, explained) for r in results]
@@ -61,6 +71,31 @@ def check_trace_path(trace_path: str, *, timed: bool) -> None:
     if path.is_dir() or not path.parent.is_dir():
         wrong = "it is a folder" if path.is_dir() else f"there is no folder '{path.parent}'"
         raise BadArguments(f"cannot save '{path.name}': {wrong}")
+
+
+def check_page_path(page_path: str) -> None:
+    """Raises before a run what saving its page would raise after it."""
+    if not page_path:
+        return
+    path = Path(page_path)
+    if path.suffix not in PAGES:
+        raise UnknownName("page format", path.suffix or path.name, PAGES)
+    if path.is_dir() or not path.parent.is_dir():
+        wrong = "it is a folder" if path.is_dir() else f"there is no folder '{path.parent}'"
+        raise BadArguments(f"cannot save '{path.name}': {wrong}")
+
+
+def save_last_page(results: list[Result], page_path: str) -> None:
+    """Writes the page of the last call that was timed."""
+    last = [r for r in results if r.trace is not None][-1:]
+    for result in last:
+        assert result.trace is not None
+        found = why(result) if result.retime else None
+        try:
+            save_page(result.trace, result.chip, page_path, found)
+        except OSError as error:
+            raise BadArguments(f"cannot save '{page_path}': {error.strerror}") from None
+        sys.stderr.write(f"wrote {page_path}: {result.kernel}, for any browser\n")
 
 
 def save_trace(results: list[Result], trace_path: str) -> dict[int, str]:
