@@ -32,7 +32,9 @@ def run(
     ] = None,
     chip: Annotated[str, typer.Option(help="trn1, trn2 or trn3")] = "",
     json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
-    trace: Annotated[str, typer.Option(help="write the timeline to this .pftrace or .json")] = "",
+    trace: Annotated[
+        str, typer.Option(help="write it to this .pftrace, .json or .run (for diff)")
+    ] = "",
     time_only: Annotated[bool, typer.Option("--time-only", help="compute no values")] = False,
     no_time: Annotated[bool, typer.Option("--no-time", help="compute values only")] = False,
     as_vendor_sim: Annotated[
@@ -85,6 +87,26 @@ def run(
             _no_inputs(inputs, path)
             found = study.run_script(path, list(context.args), **how)
     show(found, as_json=json, trace_path=trace, explained=why, page_path=html)
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(help="a run: .run of --trace, or a --json report")],
+    after: Annotated[str, typer.Argument(help="another one")],
+    json: Annotated[bool, typer.Option("--json", help="print it as JSON")] = False,
+) -> None:
+    """Compare two saved runs: what moved, by lane, by instruction, by line of source."""
+    from json import dumps
+
+    from trnlab.report.diff import record, render_diff
+    from trnlab.report.terminal import console
+    from trnlab.studies.compare import compare
+
+    found = compare(before, after)
+    if json:
+        typer.echo(dumps(record(found), indent=2))
+        return
+    console().print(render_diff(found))
 
 
 @app.command()

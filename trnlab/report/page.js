@@ -54,7 +54,7 @@ at("headline").textContent = scaled(found.seconds, "s") + " on " + told.cores + 
   + " cores (" + found.band + ")";
 at("limit").textContent = found.limit.sentence + ". Path: " + found.why.sentence + ".";
 at("path").append(table([["part"], ["", "bar"], ["share", "n"], ["time", "n"], ["mostly"]],
-  data.parts.filter((p) => p.share >= 0.005).map((p) => [p.text, { share: p.share, colour: colourOf(p.lane || "run") },
+  found.why.path.filter((p) => p.share >= 0.005).map((p) => [p.text, { share: p.share, colour: colourOf(p.lane || "run") },
     percent(p.share), scaled(p.seconds, "s"), short(p.where)])));
 at("engines").append(table([["engine"], ["", "bar"], ["busy", "n"], ["of the path", "n"], ["waits for"]],
   found.engines.map((e) => [e.lane, { share: e.busy, colour: colourOf(e.lane) }, percent(e.busy), percent(e.path),
@@ -238,7 +238,7 @@ function drawRoofline() {
   add("line", { x1: X(roof.intensity), x2: X(roof.intensity), y1: Y(roof.ceiling), y2: Y(roof.attained),
     stroke: "#e8590c", "stroke-dasharray": "3 3" });
   add("circle", { cx: X(roof.intensity), cy: Y(roof.attained), r: 6, fill: "#e8590c" });
-  add("text", { x: Math.min(X(roof.intensity) + 8, W - 200), y: Y(roof.attained) + 20 },
+  add("text", { x: Math.min(X(roof.intensity) + 8, W - 250), y: Y(roof.attained) + 20 },
     scaled(roof.attained, "FLOP/s") + ", " + percent(roof.share) + " of the " + roof.bound + " roof");
   box.append(svg);
 }

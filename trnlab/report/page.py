@@ -1,7 +1,6 @@
 """One self-contained page of a run: timeline, roofline, engines, memory, lines of source."""
 
 import json
-import linecache
 from html import escape
 from os import PathLike
 from pathlib import Path
@@ -11,10 +10,8 @@ import numpy as np
 
 from trnlab.errors import TrnlabError
 from trnlab.machine.chip import Chip
-from trnlab.report.explain import explain
 from trnlab.report.summary import summarise
 from trnlab.report.timeline import timeline
-from trnlab.report.waiting import by_line
 from trnlab.report.why import Why
 from trnlab.trace import CAUSES, Trace
 
@@ -60,7 +57,7 @@ def contents(trace: Trace, chip: Chip, why: Why | None = None) -> dict[str, Any]
     moved = [tensors.get(key, "") for key in zip(trace.name.tolist(), trace.where.tolist())]  # noqa: B905
     texts = tuple(dict.fromkeys(moved))
     number = {text: index for index, text in enumerate(texts)}
-    summary["lines"] = [_line(line._asdict()) for line in by_line(trace, LINES)]
+    del summary["lines"][LINES:]
     return {
         "title": drawn.title,
         "ns": round(trace.seconds * 1e9),
@@ -81,17 +78,10 @@ def contents(trace: Trace, chip: Chip, why: Why | None = None) -> dict[str, Any]
         },
         "merged": merged,
         "counters": {name: _thin(*steps) for name, steps in drawn.counters.items()},
-        "parts": [part._asdict() | {"text": str(part)} for part in explain(trace, chip)],
         "without": [gain._asdict() for gain in why.gains] if why else None,
         "advice": [item._asdict() for item in why.advice] if why else None,
         "summary": summary,
     }
-
-
-def _line(line: dict[str, Any]) -> dict[str, Any]:
-    file, _, number = line["where"].rpartition(":")
-    text = linecache.getline(file, int(number)).strip() if number.isdigit() else ""
-    return line | {"text": text}
 
 
 def _fewer(

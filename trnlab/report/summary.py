@@ -1,18 +1,19 @@
 """A run in one dictionary that JSON can hold."""
 
+import linecache
 from dataclasses import asdict
 from typing import Any
 
 from trnlab.errors import TrnlabError
 from trnlab.machine.chip import Chip, OnChip
 from trnlab.report.energy import cores_used, dollars, energy, matmul_flops
-from trnlab.report.explain import explain, sentence
+from trnlab.report.explain import Part, explain, sentence
 from trnlab.report.roofline import roofline
-from trnlab.report.waiting import by_line, engine_waits, grouped, path_seconds, waits
+from trnlab.report.waiting import Line, by_line, by_name, engine_waits, grouped, path_seconds, waits
 from trnlab.trace import Trace
 
 BAND = "band: not validated yet"
-LINES = 20  # lines of source that a summary keeps
+LINES = 100  # lines of source that a summary keeps
 
 _FOR = {
     "first": "its first work",
@@ -31,8 +32,8 @@ def summarise(trace: Trace, chip: Chip) -> dict[str, Any]:
 
     Keys: seconds, band, basis, limit (lane, busy, path, sentence), why (the critical path in a
     sentence and in parts), engines (one entry per engine, DMA queues together), busy (share per
-    lane and of ``dma``), waits, lines, flops (by format), totals, roofline, memory (peak bytes a
-    partition against usable), joules, dollars, receipt.
+    lane and of ``dma``), waits, lines, instructions_by_lane, flops (by format), totals, roofline,
+    memory (peak bytes a partition against usable), joules, dollars, receipt.
     Raises TrnlabError where the trace was made on another chip.
     """
     _same_chip(trace, chip)
@@ -42,7 +43,7 @@ def summarise(trace: Trace, chip: Chip) -> dict[str, Any]:
         "band": BAND,
         "basis": trace.basis,
         "limit": _limit(engines),
-        "why": {"sentence": sentence(parts), "path": [part._asdict() for part in parts]},
+        "why": {"sentence": sentence(parts), "path": [_part(part) for part in parts]},
         "engines": engines,
         "busy": _shares(trace, trace.busy()) | {e["lane"]: e["busy"] for e in engines},
         "waits": [
@@ -50,7 +51,8 @@ def summarise(trace: Trace, chip: Chip) -> dict[str, Any]:
             for lane, found in waits(trace).items()
             for (cause, blocker), seconds in found.items()
         ],
-        "lines": [line._asdict() for line in by_line(trace, LINES)],
+        "lines": [_line(line) for line in by_line(trace, LINES)],
+        "instructions_by_lane": [entry._asdict() for entry in by_name(trace)],
         "flops": matmul_flops(trace),
         "totals": dict(trace.totals),
         "roofline": roofline(trace, chip),
@@ -72,6 +74,17 @@ def reason(cause: str, blocker: str, lane: str) -> str:
 def percent(share: float) -> str:
     """Writes a share: ``percent(0.83)`` is ``83 %``; small ones keep a decimal."""
     return f"{share:.1%}".replace("%", " %") if 0 < share < 0.0995 else f"{100 * share:.0f} %"
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return part._asdict() | {"text": str(part)}
+
+
+def _line(line: Line) -> dict[str, Any]:
+    """A line of source with its text, where the file is still there."""
+    file, _, number = line.where.rpartition(":")
+    text = linecache.getline(file, int(number)).strip() if number.isdigit() else ""
+    return line._asdict() | {"text": text}
 
 
 def _engines(trace: Trace) -> list[dict[str, Any]]:

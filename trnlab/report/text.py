@@ -93,7 +93,9 @@ def _rows(
     yield "", ""
     yield "receipt", _receipt(summary)
     if trace_path is not None:
-        yield "trace", plain(f"{trace_path}\nopen at ui.perfetto.dev")
+        saved = str(trace_path).endswith(".run")
+        opened = "compare with: trnlab diff" if saved else "open at ui.perfetto.dev"
+        yield "trace", plain(f"{trace_path}\n{opened}")
 
 
 def _headline(summary: dict[str, Any]) -> "RenderableType":

@@ -21,6 +21,31 @@ class Line(NamedTuple):
     path: float
 
 
+class Named(NamedTuple):
+    """Instructions of one name on one lane: the seconds that they occupied it, and how many."""
+
+    name: str
+    lane: str
+    seconds: float
+    spans: int
+
+
+def by_name(trace: Trace) -> list[Named]:
+    """Instructions by the seconds for which they occupied a lane, most expensive first."""
+    names = tuple(dict.fromkeys(trace.names))
+    same = np.array([names.index(name) for name in trace.names], np.int64)
+    size = len(names) * len(trace.lanes)
+    key = same[trace.name] * len(trace.lanes) + trace.lane if len(trace) else np.zeros(0, int)
+    seconds = np.bincount(key, weights=trace.busy_until - trace.start, minlength=size)
+    spans = np.bincount(key, minlength=size)
+    return [
+        Named(names[row // len(trace.lanes)], trace.lanes[row % len(trace.lanes)],
+              float(seconds[row]), int(spans[row]))
+        for row in np.argsort(-seconds, kind="stable").tolist()
+        if spans[row]
+    ]  # fmt: skip
+
+
 def group(lane: str) -> str:
     """Engine or DMA that a lane belongs to: all DMA queues of a core are one."""
     head, dma, _ = lane.partition("dma/")

@@ -48,6 +48,9 @@ class Rooms:
         while left < 0 and returned:
             when, row, freed = heappop(returned)
             left += freed
+        if row >= 0 and left > 0:  # what is over is not free any earlier
+            heappush(returned, (when, row, left))
+            left = 0
         self.left[key] = left
         self.arrived[buffer] = when
         return when, row

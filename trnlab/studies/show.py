@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trnlab.errors import BadArguments, MissingExtra, UnknownName
+from trnlab.nki import artifacts
 from trnlab.nki.jit import Result
 from trnlab.report.explain import explain
 from trnlab.report.page import save_page
@@ -20,6 +21,7 @@ from trnlab.studies.whatif import why
 
 FOLDER = "trnlab-traces"
 WARNINGS = 3  # that are shown in full
+SAVED = ".run"  # a whole trace, which `trnlab diff` reads
 PAGES = (".html", ".htm")
 FULL_REPORTS = 3  # of a script with many kernel calls, only the last ones are shown in full
 
@@ -66,8 +68,8 @@ def check_trace_path(trace_path: str, *, timed: bool) -> None:
     if not timed:
         raise BadArguments("there is no timeline to write", fix="run without --no-time")
     path = Path(trace_path)
-    if path.suffix not in WRITERS:
-        raise UnknownName("trace format", path.suffix or path.name, WRITERS)
+    if path.suffix not in (*WRITERS, SAVED):
+        raise UnknownName("trace format", path.suffix or path.name, (*WRITERS, SAVED))
     if path.is_dir() or not path.parent.is_dir():
         wrong = "it is a folder" if path.is_dir() else f"there is no folder '{path.parent}'"
         raise BadArguments(f"cannot save '{path.name}': {wrong}")
@@ -119,7 +121,11 @@ def _save_as(result: Result, trace_path: str, more: str) -> Path | None:
     path = Path(trace_path)
     try:
         if trace_path:
-            return save(result.trace, path.with_name(f"{path.stem}{more}{path.suffix}"))
+            path = path.with_name(f"{path.stem}{more}{path.suffix}")
+            if path.suffix == SAVED:
+                told = result.kernel, result.chip.key, result.trace
+                return artifacts.write(path, artifacts.RUN, *told)
+            return save(result.trace, path)
         return _save_in_folder(result)
     except OSError as error:
         if trace_path:
