@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Union, dataclass_transform, get_args, get_orig
 import numpy as np
 
 from trnlab import formats
-from trnlab.isa.limits import access_rules, size_rules
 from trnlab.errors import BadArguments
+from trnlab.isa.limits import access_rules, size_rules
 from trnlab.isa.ops import Activation, Op, activation_of, op_of
 from trnlab.isa.rules import ALWAYS, LATEST, Compiler, Rule, Verdict, only
 from trnlab.isa.tile import PSUM, SBUF, Tile

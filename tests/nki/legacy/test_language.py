@@ -512,7 +512,7 @@ def test_where_instances_run():
         (lambda t: nl.add(t, t[:, 0:7]), BadArguments, "do not broadcast"),
         (lambda t: nl.full((4, 4), 1, nl.float32, buffer=nl.hbm), BadArguments, "with a value"),
         (lambda t: nl.all_reduce(t, np.add, 0), NotModelled, "language.all_reduce"),
-        (lambda t: t[nl.load(t)], NotModelled, "indexing a tile with a tile"),
+        (lambda t: t[nl.load(t)], BadArguments, "a tile cannot choose partitions"),
         (lambda t: t.assert_shape((1, 2)), BadArguments, "not (1, 2)"),
         (lambda t: 1 if t else 0, BadArguments, "a branch on a tensor's value"),
     ],
