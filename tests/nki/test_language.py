@@ -415,3 +415,8 @@ def test_every_format_has_its_name_in_the_language():
     assert nl.bool == np.bool_
     assert nl.DTYPES["float8_e4m3fn_x4"] is nl.float8_e4m3fn_x4
     assert nl.par_dim(128) == 128
+
+
+def test_a_constant_from_a_file_that_is_not_there():
+    with pytest.raises(BadArguments, match="no array can be read from 'a'"):
+        value(lambda a: nl.shared_constant("a"), X)

@@ -40,7 +40,8 @@ def head(path: Path) -> dict:
 
 
 @GENERATIONS
-def test_baremetal_is_a_call_and_a_decorator(nki, doubled, tmp_path):
+def test_baremetal_is_a_call_and_a_decorator(nki, doubled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names = {"save_neff_name": "k.neff", "save_trace_name": str(tmp_path / "b" / "k.ntff")}
     more = {"additional_compile_opt": "--disable-dge", "artifacts_dir": tmp_path / "a"}
     assert same(nki.baremetal(doubled, **names, **more)(A), A * 2)

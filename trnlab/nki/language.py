@@ -134,8 +134,20 @@ def empty_like(x: Any, dtype: Any = None, buffer: Space | None = None, name: str
 
 def shared_constant(constant: Any, dtype: Any = None) -> NkiTensor:
     """A constant that is baked into the program and lives in HBM: an array, or a ``.npy`` file."""
-    given = np.load(constant) if isinstance(constant, (str, PathLike)) else constant
-    return constant_tensor(given, dtype)
+    held = _read(constant) if isinstance(constant, (str, PathLike)) else constant
+    return constant_tensor(held, dtype)
+
+
+def _read(path: Any) -> Any:
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadArguments(
+            f"no array can be read from '{path}': {error}",
+            fix="give an array, or a file that np.save wrote",
+            place=running().here(),
+            see="nki.language.shared_constant",
+        ) from None
 
 
 def constant_tensor(constant: Any, dtype: Any = None) -> Any:
