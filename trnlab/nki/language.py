@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trnlab import formats
-from trnlab.errors import IllegalInstruction, NotModelled
+from trnlab.errors import BadArguments, IllegalInstruction, NotModelled
 from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Space
 from trnlab.nki import isa as nisa
 from trnlab.nki.composite import *  # noqa: F403
