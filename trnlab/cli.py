@@ -11,7 +11,14 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from trnlab.errors import BadArguments, Place, ProgramError, TrnlabError, Violations
+from trnlab.errors import (
+    BadArguments,
+    Place,
+    ProgramError,
+    TrnlabError,
+    UnknownName,
+    Violations,
+)
 
 app = typer.Typer(
     help="A Trainium system in software: run NKI kernels; values, time, energy and why.",
@@ -59,15 +66,19 @@ def run(
     why: Annotated[
         bool, typer.Option("--why", help="what each limit costs, and what to change")
     ] = False,
+    without: Annotated[
+        str, typer.Option(help="mechanisms of time to leave out, such as cold_clock,launch")
+    ] = "",
     seed: Annotated[int, typer.Option(help="of made-up inputs")] = 0,
 ) -> None:
     """Run a script or a kernel on a simulated NeuronCore and report every kernel call."""
+    from trnlab.sim.mechanisms import known
     from trnlab.studies import run as study
 
     how = {"chip": chip or None, "values": not time_only, "timed": not no_time,
            "strict": not as_vendor_sim, "shadow": shadow, "assume": assume,
            "trace_values": trace_values, "bound": bound, "keep": why or bool(html),
-           "api_version": api or None}  # fmt: skip
+           "api_version": api or None, "without": known(without)}  # fmt: skip
     from trnlab.studies.show import check_page_path, check_trace_path, show
 
     if time_only and no_time:
@@ -189,6 +200,52 @@ def explain(
     from trnlab.studies.explain import explain as page
 
     typer.echo(page(" ".join(words)))
+
+
+@app.command()
+def validate(
+    kind: Annotated[str, typer.Option(help="only this kind of figure")] = "",
+    again: Annotated[
+        bool, typer.Option("--again", help="predict again, instead of reading what is on file")
+    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="with --again: no long kernels")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="as docs/accuracy.md")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="predictions only, to keep on file")] = False,
+) -> None:
+    """Print predicted against published for every figure that the project holds."""
+    from trnlab.studies import accuracy
+    from trnlab.studies import validate as study
+
+    if kind and kind not in study.KINDS:
+        raise UnknownName("kind of figure", kind, study.KINDS)
+    found = study.predicted_again(quick=quick, kind=kind) if again else study.remembered()
+    held = [c for c in found if not kind or c.kind == kind]
+    if csv:
+        typer.echo(study.written(held), nl=False)
+    elif markdown:
+        typer.echo(accuracy.page(held), nl=False)
+    else:
+        typer.echo(f"{accuracy.rows(held)}\n\n{accuracy.overview(held)}")
+
+
+@app.command()
+def calibrate(
+    timings: Annotated[
+        str, typer.Argument(help="a CSV with kernel, shape, dtype, chip, seconds, perhaps clock")
+    ] = "",
+    chip: Annotated[str, typer.Option(help="trn1 or trn2")] = "trn2",
+    constant: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads this at run time
+        typer.Option(help="a constant to fit, such as core.timing.launch; else the fitted ones"),
+    ] = None,
+) -> None:
+    """Fit the constants of a chip again, to the project's data or to own device timings."""
+    from trnlab.studies import calibrate as study
+    from trnlab.studies.measurements import read
+    from trnlab.studies.timed import KERNELS
+
+    rows = read(timings, KERNELS) if timings else None
+    typer.echo(study.report(study.calibrate(rows, chip, constant or (), typer.echo)))
 
 
 @app.command()

@@ -373,7 +373,8 @@ def test_two_instances_use_two_cores():
     result = run_once(who[2], (A,), {})
     assert result.trace is not None
     assert result.trace.meta["cores"] == 2
-    assert {lane.split("/")[0] for lane in result.trace.lanes} == {"nc0", "nc1"}
+    lanes = {lane.split("/")[0] for lane in result.trace.lanes}
+    assert lanes == {"nc0", "nc1", "kernel"}
 
 
 def test_more_instances_than_cores_are_refused():
@@ -418,7 +419,7 @@ def test_functions_and_closures_are_part_of_the_kernel():
 def test_the_last_trace():
     trace = trnlab.run(double)(A)[1]
     assert trnlab.last_trace() is trace
-    assert len(trace) == 5  # two transfers of two rows, and one instruction
+    assert len(trace) == 7  # two transfers of two rows, one instruction, start and end
 
 
 def test_values_may_be_left_out():

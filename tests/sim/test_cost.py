@@ -15,7 +15,8 @@ CLOCK = {  # hertz: NKI architecture guides
     "trn2": {"tensor": 2.4e9, "vector": 0.96e9, "scalar": 1.2e9, "gpsimd": 1.2e9},
     "trn3": {"tensor": 2.4e9, "vector": 1.2e9, "scalar": 1.2e9, "gpsimd": 1.2e9},
 }
-FIXED = {"tensor": 165, "vector": 158, "scalar": 157, "gpsimd": 158}  # ns, trn2 traces
+FIXED = {"tensor": 165, "vector": 98, "scalar": 104, "gpsimd": 158}  # ns, trn2 traces
+START = {"vector": 58, "scalar": 64}  # cycles, trn2 traces
 CHIPS = ("trn1", "trn2", "trn3")
 
 
@@ -28,18 +29,26 @@ def spent(kernel, name="trn2"):
     trace = simulate(
         lambda a: kernel(), np.zeros(1, np.float32), chip=name, values=False, strict=False
     )[1]
-    lane = trace.lanes[trace.lane[-1]]
-    seconds = float(trace.busy_until[-1] - trace.start[-1])
-    after = float(trace.stop[-1] - trace.busy_until[-1])
+    row = last(trace)
+    lane = trace.lanes[trace.lane[row]]
+    seconds = float(trace.busy_until[row] - trace.start[row])
+    after = float(trace.stop[row] - trace.busy_until[row])
     return lane, seconds * CLOCK[name].get(lane, 0.0), after / NS
 
 
+def last(trace):
+    """The last instruction; behind it stand the start and the end of the kernel."""
+    return len(trace) - 3
+
+
 def cycles(kernel, name="trn2"):
-    return pytest.approx(spent(kernel, name)[1], rel=1e-9)
+    """Cycles of the last instruction, from its first element on."""
+    lane, used, _ = spent(kernel, name)
+    return pytest.approx(used - START.get(lane, 0), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", CHIPS)
-@pytest.mark.parametrize(("n", "expected"), [(1, 64), (64, 64), (65, 65), (512, 512)])
+@pytest.mark.parametrize(("n", "expected"), [(1, 6), (6, 6), (7, 7), (64, 64), (512, 512)])
 def test_a_copy_does_an_element_a_cycle_but_no_less_than_64(name, n, expected):
     def kernel():
         nisa.tensor_copy(tile(128, n), tile(128, n), engine=nisa.engine.vector)
@@ -107,11 +116,11 @@ def test_two_inputs(name, one, other, dtype, expected):
 
 @pytest.mark.parametrize("name", CHIPS)
 @pytest.mark.parametrize("n", [1, 8, 64])
-def test_reciprocal_takes_eight_cycles_an_element(name, n):
+def test_reciprocal_takes_three_cycles_an_element(name, n):
     def kernel():
         nisa.reciprocal(tile(128, n), tile(128, n))
 
-    assert cycles(kernel, name) == max(64, 8 * n)
+    assert cycles(kernel, name) == max(6, 3 * n)
 
 
 @pytest.mark.parametrize("name", CHIPS)
@@ -160,7 +169,8 @@ def warm(k, m, n, dtype, name, **how):
 )
 @pytest.mark.parametrize(("dtype", "passes"), [("bfloat16", 1), ("float32", 4)])
 def test_a_matmul_streams_columns(name, m, n, columns, dtype, passes):
-    assert warm(128, m, n, dtype, name) == passes * columns
+    weights = 135e-9 * 2.8e9 if (name, passes) == ("trn1", 4) else 0  # those of fp32 are waited for
+    assert warm(128, m, n, dtype, name) == passes * columns + weights
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float8_e4m3", "float8_e5m2", "tfloat32"])
@@ -188,15 +198,15 @@ def test_results_show_a_fixed_time_later(engine):
 
 @pytest.mark.parametrize(("function", "more"), [(nl.copy, 0), (nl.relu, 0), (nl.exp, 100)])
 def test_table_functions_take_longer(function, more):
-    """trn2 traces: 157 ns for a copy, 253 to 278 for exp."""
+    """trn2 traces: 480 ns apart for a copy of 512, 570 to 614 for exp."""
 
     def kernel():
         one = tile(128, 512)
         nisa.activation(one, function, one)
 
     lane, used, after = spent(kernel)
-    assert (lane, used) == ("scalar", pytest.approx(512))
-    assert after == pytest.approx(157 + more)
+    assert (lane, used) == ("scalar", pytest.approx(64 + 512 + 1.2 * more))
+    assert after == pytest.approx(104)
 
 
 def test_a_table_load_takes_what_traces_show():
@@ -206,7 +216,7 @@ def test_a_table_load_takes_what_traces_show():
         nisa.activation(tile(128, 64), nl.tanh, one)
 
     trace = simulate(kernel, np.zeros(1, np.float32), values=False, strict=False)[1]
-    assert float(trace.start[0]) == pytest.approx(1283 * NS)
+    assert float(trace.start[0]) == float(trace.stop[-2])  # the first is loaded at the launch
     assert float(trace.start[1] - trace.busy_until[0]) == pytest.approx(1283 * NS)
 
 
@@ -227,7 +237,9 @@ def test_packets_take_what_traces_show(name, nbytes, nanoseconds):
         kernel()
 
     trace = simulate(moved, np.zeros(1, np.float32), chip=name, values=False, strict=False)[1]
-    a_packet = float(trace.busy_until[-1] - trace.start[-1]) / 8 / NS  # 16 rows on 2 engines
+    a_packet = (
+        float(trace.busy_until[last(trace)] - trace.start[last(trace)]) / 8 / NS
+    )  # 16 rows on 2 engines
     assert a_packet == pytest.approx(nanoseconds, rel=0.05)
 
 
@@ -240,7 +252,7 @@ def test_large_transfers_approach_the_rate_of_sixteen_engines(name, rate):
         nisa.dma_copy(tile(128, 8192), rows)
 
     trace = simulate(kernel, np.zeros(1, np.float32), chip=name, values=False, strict=False)[1]
-    reached = 128 * 8192 * 4 / float(trace.busy_until[-1] - trace.start[-1])
+    reached = 128 * 8192 * 4 / float(trace.busy_until[last(trace)] - trace.start[last(trace)])
     limit = min(16 * rate, chip.hbm.rate)
     assert 0.9 * limit < reached <= limit
 

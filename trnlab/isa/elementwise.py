@@ -243,7 +243,7 @@ class Reciprocal(Instruction, engines=("vector",), page="nki.isa.reciprocal"):
         )
 
     def passes(self, core: Core) -> float:
-        return 8  # NKI API reference 2.21 to 2.26, cost note; 7 measured on trn2
+        return core.timing.reciprocal
 
     def value(self, data: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore"):

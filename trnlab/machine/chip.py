@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Engine:
     """One in-order instruction queue and the lanes behind it.
 
-    An instruction occupies the engine for ``max(floor, passes x elements) / hz`` seconds, and its
-    result is visible ``fixed`` seconds after that.
+    An instruction occupies the engine for ``max(floor, start + passes x elements) / hz`` seconds,
+    and its result is visible ``fixed`` seconds after that.
     """
 
     name: str
@@ -29,6 +29,8 @@ class Array:
     cold_rate: float  # share of the clock before it is warm
     warm_after: float  # seconds of work until the clock is raised; idling as long lowers it
     weight_load: float  # columns loaded per cycle, behind the previous multiplication
+    weight_fill: float = 0.0  # seconds from the first weight of a load in to the last there
+    weight_wait: float = 0.0  # seconds an fp32 multiplication waits for weights not loaded behind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,10 @@ class Dma:
     packet_software: float  # seconds a packet costs at least with software descriptors
     transpose: float  # share of the copy rate that a transposing transfer reaches
     compute: float  # share of the copy rate that an accumulating transfer reaches
+    interval_software: float = 0.0  # seconds between triggers on the GpSimd queue
+    wake_software: float = 0.0  # seconds until software notices that data is there
+    alone: float = 0.0  # seconds a transfer takes at least on a single engine
+    merged: int = 0  # bytes up to which the older compiler makes one transfer of neighbours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +90,9 @@ class Timing:
     function: float  # what a table function takes longer than a copy
     scalar_operand: float  # what an instruction with per-partition operands takes longer
     dynamic: int  # cycles; the least for an instruction whose address a register holds
+    reciprocal: float = 8.0  # passes of a reciprocal on the vector engine
+    launch: float = 0.0  # from the start of the device latency to the first instruction
+    finish: float = 0.0  # from the last result to the end of the device latency
     profiler: float = 0.0  # what a profiler's total is longer than the device latency
 
 

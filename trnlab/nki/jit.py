@@ -30,6 +30,7 @@ from trnlab.nki.order import add_edges
 from trnlab.nki.turns import Rank, Turns
 from trnlab.sim.core import Run
 from trnlab.sim.departures import Departure
+from trnlab.sim.mechanisms import without
 from trnlab.sim.races import Witness
 from trnlab.sim.repricing import retimed
 from trnlab.sim.tracing import trace_of
@@ -59,6 +60,7 @@ class Settings:
     shuffle: int | None = None  # seed of another order for iterations of parallel loops
     api_version: str | None = None  # of `nki`; the newest unless said
     keep: bool = False  # the program, so that it can be timed again on other chips
+    without: frozenset[str] = frozenset()  # mechanisms of time that are left out
 
 
 @dataclass(eq=False)
@@ -255,7 +257,7 @@ def _simulate(
     target = chip_in_use(chip or how.chip, kernel.options.get("platform_target"))
     check_target(kernel.api, name_of(kernel), target, strict=how.strict)
     cores, instances = instances_of(kernel.grid, kernel.api)
-    run = run_for(how, target, kernel.api, cores)
+    run = run_for(how, without(target, how.without), kernel.api, cores)
     departures = set_rounding(run, how.precise, how.stochastic, how.trace_values > 0, how.bound)
     here = Launch(run, tuple(size_of(g) for g in kernel.grid), assume=how.assume)
     here.order = None if how.shuffle is None else Random(how.shuffle)
@@ -284,17 +286,18 @@ def _simulate(
     run.finish()
     bound.check_effect()
     found = tuple(run.found.values())
-    trace = _trace(run, kernel) if how.timed and (not found or not how.strict) else None
+    timed = how.timed and (not found or not how.strict)
+    trace = _trace(run, kernel, how.without) if timed else None
     if found and how.strict:
         raise Violations(found)
     bound.write_back()
-    keep = how.keep or settings().keep
+    keep = (how.keep or settings().keep) and trace
     return Result(
         name_of(kernel), bound.outputs(returned), trace, target, kernel.api, found,
         tuple(run.warned.values()), tuple(run.program.notes), run.program.count,
         lambda other: _again(kernel, args, kwargs, other, how),
         tuple(departures.ranked(how.trace_values)) if departures else None,
-        partial(retimed, run, lambda other: _trace(other, kernel)) if keep and trace else None,
+        partial(retimed, run, lambda r: _trace(r, kernel, how.without)) if keep else None,
     )  # fmt: skip
 
 
@@ -359,13 +362,13 @@ def mine() -> Any:
 
 def switch(core: Any) -> None:
     """Another core runs from here on."""
-    here, *rest = core
-    _state[-1] = here
-    here.start(*rest)
+    _state[-1] = here = core[0]
+    here.start(*core[1:])
 
 
-def _trace(run: Run, kernel: Kernel) -> Trace:
-    trace = trace_of(run.program, run.chip, run.cores)
+def _trace(run: Run, kernel: Kernel, off: frozenset[str]) -> Trace:
+    older = "" if run.api == "nki" else kernel.options.get("compiler", "older")
+    trace = trace_of(run.program, run.chip, run.cores, older, off)
     trace.meta = meta_of(run, kernel)
     return trace
 
@@ -387,8 +390,9 @@ def meta_of(run: Run, kernel: Kernel) -> dict[str, object]:
 
 
 def fitted(chip: Chip) -> int:
-    """How many numbers of a chip's timing were adjusted to kernel latencies."""
-    return sum("fitted" in getattr(value, "source", "") for _, value in numbers(chip.core))
+    """How many numbers of a chip's timing were adjusted to kernel latencies on that chip."""
+    sources = (getattr(value, "source", "") for _, value in numbers(chip.core))
+    return sum("fitted" in source and not source.startswith("as on ") for source in sources)
 
 
 def name_of(kernel: Kernel) -> str:

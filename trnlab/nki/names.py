@@ -211,9 +211,9 @@ def _compiler(root: str) -> list[ModuleType]:
         auto_alloc=placing.auto_alloc(PSUM),
     )
     directives = dict.fromkeys(
-        ("skip_middle_end_transformations", "enable_stack_allocator", "force_auto_alloc"),
-        entry.passes_through,
+        ("enable_stack_allocator", "force_auto_alloc"), entry.passes_through
     ) | dict.fromkeys(("no_reorder", "allocation_scope", "multi_buffer"), entry.no_reorder)
+    directives |= {"skip_middle_end_transformations": entry.as_written}
     return [
         _module(f"{root}.compiler", sbuf=sbuf, psum=psum, **directives),
         _module(inside),

@@ -12,7 +12,8 @@ from trnlab.report.roofline import roofline
 from trnlab.report.waiting import Line, by_line, by_name, engine_waits, grouped, path_seconds, waits
 from trnlab.trace import Trace
 
-BAND = "band: not validated yet"
+BANDS = {"neuronxcc.nki": "band: ±14 %, docs/accuracy.md"}  # of the API whose kernels were timed
+NO_BAND = "band: not validated yet"
 LINES = 100  # lines of source that a summary keeps
 
 _FOR = {
@@ -40,7 +41,7 @@ def summarise(trace: Trace, chip: Chip) -> dict[str, Any]:
     engines, parts = _engines(trace), explain(trace, chip)
     return {
         "seconds": trace.seconds,
-        "band": BAND,
+        "band": BANDS.get(str(trace.meta.get("api")), NO_BAND),
         "basis": trace.basis,
         "limit": _limit(engines),
         "why": {"sentence": sentence(parts), "path": [_part(part) for part in parts]},

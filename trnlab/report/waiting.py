@@ -102,7 +102,8 @@ def path_seconds(trace: Trace) -> dict[str, float]:
 def by_line(trace: Trace, top: int | None = None) -> list[Line]:
     """Lines of source by the seconds for which they occupied a lane, most expensive first.
 
-    A line that occupies several lanes stands once for each.
+    A line that occupies several lanes stands once for each. The start and the end of a kernel are
+    nobody's.
     """
     lanes = len(trace.lanes)
     size = len(trace.wheres) * lanes
@@ -111,7 +112,9 @@ def by_line(trace: Trace, top: int | None = None) -> list[Line]:
     spans = np.bincount(key, minlength=size)
     path, held = _held(trace)
     spent = np.bincount(key[path], weights=held, minlength=size)
-    order = [row for row in np.argsort(-seconds, kind="stable") if spans[row]][:top]
+    used = [lane != "kernel" for lane in trace.lanes]  # whose start and end no line causes
+    ordered = np.argsort(-seconds, kind="stable").tolist()
+    order = [row for row in ordered if spans[row] and used[row % lanes]][:top]
     return [
         Line(
             where=trace.wheres[int(row) // lanes],

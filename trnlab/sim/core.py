@@ -44,7 +44,8 @@ from trnlab.sim.midway import read_midway
 from trnlab.sim.program import BufferFacts, Program
 from trnlab.sim.shadow import Shadowed
 
-PACKAGE = str(Path(__file__).parents[1]) + os.sep
+# Whose lines are nobody's kernel; those of `trnlab.kernels` are.
+PACKAGE = tuple(str(Path(__file__).parents[1] / room) + os.sep for room in ("nki", "sim", "isa"))
 ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError)
 MAX_TENSOR = 2**40  # bytes; more is a mistake, not a tensor
 

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field, replace
 
 from trnlab import formats
-from trnlab.isa.dma import DgeMode, Transfer, moved_bytes
+from trnlab.isa.dma import DgeMode, DmaCopy, Transfer, moved_bytes
+from trnlab.isa.elementwise import TensorScalar
 from trnlab.isa.indirect import DmaGather, DmaScatter
-from trnlab.isa.instruction import Instruction
+from trnlab.isa.instruction import Instruction, Queue
 from trnlab.isa.matmul import NcMatmul
+from trnlab.isa.move import TensorCopy
 from trnlab.isa.mx import NcMatmulMx
 from trnlab.isa.tile import Space
 from trnlab.machine.chip import Core
@@ -38,6 +40,8 @@ class Cost:
     hbm_write: float = 0.0
     callers: tuple[tuple[int, int], ...] = ()  # of a collective: core and source line of each
     how: str = ""  # algorithms of a collective
+    wakes: float = 0.0  # how long software takes to notice that a transfer may start
+    also: "Cost | None" = None  # the price on another engine, where a compiler may choose
     totals: dict[str, float] = field(default_factory=dict)
 
 
@@ -46,20 +50,36 @@ def cost(instruction: Instruction, core: Core) -> Cost:
     if isinstance(instruction, Transfer):
         return _transfer(instruction, core)
     engine = core.engine(instruction.queue)
-    cycles = engine.start + max(engine.floor, instruction.passes(core) * instruction.elements())
+    passes = instruction.passes(core)
+    cycles = max(engine.floor, engine.start + passes * instruction.elements())
     op = getattr(instruction, "op", None)
+    busy = cycles / engine.hz + instruction.overhead(core)
+    if instruction.queue == "tensor" and passes == core.array.fp32_passes:
+        busy += core.array.weight_wait
     return Cost(
         instruction.name,
         instruction.queue,
-        cycles / engine.hz,
-        engine.fixed + instruction.overhead(core),
+        busy,
+        engine.fixed,
         len(instruction.reads()),
         len(instruction.written()),
         table=getattr(op, "table", None) if instruction.queue == "scalar" else None,
         is_array=instruction.queue == "tensor",
         adds=getattr(instruction, "accumulate", False) is not False,
         totals=_totals(instruction),
+        also=_elsewhere(instruction, core),
     )
+
+
+def _elsewhere(instruction: Instruction, core: Core) -> "Cost | None":
+    """The price on the scalar engine of what a kernel lets the compiler place there."""
+    if not isinstance(instruction, (TensorCopy, TensorScalar)):
+        return None
+    if instruction.engine is not Queue.unknown or instruction.queue != "vector":
+        return None
+    if isinstance(instruction, TensorScalar) and instruction.keeps_bits:
+        return None
+    return cost(replace(instruction, engine=Queue.scalar), core)
 
 
 def with_addresses(price: Cost, core: Core, addresses: int) -> Cost:
@@ -69,11 +89,39 @@ def with_addresses(price: Cost, core: Core, addresses: int) -> Cost:
     return replace(price, reads=price.reads + addresses, busy=busy, dynamic=True)
 
 
+def spill_cost(name: str, rows: int, row_bytes: int, core: Core) -> Cost:
+    """The price of moving a whole tile between SBUF and HBM, as a compiler adds it."""
+    dma = core.dma
+    cuts = -(-row_bytes // dma.packet_max)
+    engines = min(dma.engines, -(-rows * dma.engines // core.lanes))
+    size, reads = float(rows * row_bytes), name == "spill_reload"
+    ways = (
+        ("hbm_read_bytes", "sbuf_write_bytes") if reads else ("sbuf_read_bytes", "hbm_write_bytes")
+    )
+    return Cost(
+        name,
+        "sync",
+        dma.trigger,
+        0.0,
+        1,
+        1,
+        is_transfer=True,
+        moving=rows * cuts * (dma.packet + row_bytes / cuts / dma.rate) / engines,
+        latency=dma.latency,
+        engines=engines,
+        hbm_read=size * reads,
+        hbm_write=size * (not reads),
+        totals=dict.fromkeys((*ways, "dma_bytes", f"{name}_bytes"), size)
+        | {"instructions": 1.0, "dma_transfers": 1.0},
+    )
+
+
 def _transfer(transfer: Transfer, core: Core) -> Cost:
     dma = core.dma
     packets, each = transfer.packets(core)
     engines = transfer.lanes(core)
     software = getattr(transfer, "dge_mode", None) is DgeMode.swdge
+    by_software = transfer.queue == "gpsimd"
     a_packet = (dma.packet + each / dma.rate) / transfer.share(core)
     if software:
         a_packet = max(a_packet, dma.packet_software)
@@ -81,20 +129,31 @@ def _transfer(transfer: Transfer, core: Core) -> Cost:
     return Cost(
         transfer.name,
         transfer.queue,
-        dma.trigger_software if transfer.queue == "gpsimd" else dma.trigger,
+        max(dma.interval_software, dma.trigger_software) if by_software else dma.trigger,
         0.0,
         len(transfer.reads()),
         len(transfer.written()),
         is_transfer=True,
         dynamic=isinstance(transfer, (DmaGather, DmaScatter)),
-        moving=packets * a_packet / engines,
+        moving=max(packets * a_packet / engines, dma.alone if engines == 1 else 0.0),
         latency=dma.latency,
-        engines=engines,
+        engines=dma.engines if engines == 1 and dma.alone else engines,  # all begin on the first
         hbm_read=totals.get("hbm_read_bytes", 0.0),
         hbm_write=totals.get("hbm_write_bytes", 0.0),
+        wakes=dma.wake_software if by_software else 0.0,
+        also=_by_software(transfer, core),
         totals=totals
         | {"dma_transfers": 1.0, "dma_packets": packets, "dma_bytes": moved_bytes(transfer)},
     )
+
+
+def _by_software(transfer: Transfer, core: Core) -> Cost | None:
+    """The price with descriptors written by GpSimd, where a kernel leaves that open."""
+    if not isinstance(transfer, DmaCopy) or transfer.dge_mode is not DgeMode.unknown:
+        return None
+    if transfer.engine is not Queue.unknown:
+        return None
+    return cost(replace(transfer, dge_mode=DgeMode.swdge), core)
 
 
 def _totals(instruction: Instruction) -> dict[str, float]:

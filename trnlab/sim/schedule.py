@@ -62,7 +62,8 @@ class Engines:
         if cost.is_array:
             busy = self._on_clock(lane, start, busy)
         elif cost.table is not None and cost.table != self.tables[lane // len(QUEUES)]:
-            start += self.core.timing.table_load
+            if self.tables[lane // len(QUEUES)] is not None:  # the first is there at the launch
+                start += self.core.timing.table_load
             self.tables[lane // len(QUEUES)] = cost.table
         until = start + busy
         done = until + cost.fixed
@@ -89,7 +90,7 @@ class Engines:
     ) -> tuple[float, float, int]:
         """Triggers in order on the queue; moves when data and DMA engines are there."""
         rows = self.rows
-        trigger, number = self.free_at[lane], lane // len(QUEUES)
+        trigger = self.free_at[lane]
         triggered = trigger + cost.busy
         last = self.last_row[lane]
         row = len(rows)
@@ -108,20 +109,34 @@ class Engines:
         self.free_at[lane] = triggered
         self.last_row[lane] = row
         start, why, by = ready
+        if by >= 0:
+            start += cost.wakes
         if triggered >= start:
             start, why, by = triggered, QUEUE, row
+        return self._move(cost, index, lane, place, (start, why, by))
+
+    def _move(
+        self, cost: Cost, index: int, lane: int, place: int, ready: Ready
+    ) -> tuple[float, float, int]:
+        """The DMA engines do their part, some time after the trigger and the data are there."""
+        rows, number = self.rows, lane // len(QUEUES)
+        row, triggered = len(rows) - 1, rows[-1][4]
+        start, why, by = ready
         start += cost.latency
         share = cost.engines / self.core.dma.engines
-        triggers = self.triggers[number]
-        triggers[lane] = triggered
-        first = triggered if len(triggers) == 1 else min(triggers.values())
-        soonest = first + cost.latency
+        soonest = self._soonest(lane, triggered) + cost.latency
         begin, before = self.pipes[number].place(start, cost.moving, share, row + 1, soonest)
         if begin > start:
             start, why, by = begin, ENGINE, before
         done = start + cost.moving
         rows.append((len(self.free_at) + lane, index, place, start, done, done, why, by))
         return done, done, row + 1
+
+    def _soonest(self, lane: int, triggered: float) -> float:
+        """The earliest trigger that any later transfer can have."""
+        triggers = self.triggers[lane // len(QUEUES)]
+        triggers[lane] = triggered
+        return triggered if len(triggers) == 1 else min(triggers.values())
 
     def collective(
         self, cost: Cost, index: int, lane: int, place: int, ready: Ready
@@ -142,11 +157,22 @@ class Engines:
 
 
 class Scheduler:
-    """One pass over a program; ``rows`` is the trace, ``stays`` how long tensors were held."""
+    """One pass over a program; ``rows`` is the trace, ``stays`` how long tensors were held.
 
-    def __init__(self, program: Program, core: Core, cores: int = 1) -> None:
-        self.program, self.core, self.cores = program, core, cores
-        self.engines = Engines(core, cores)
+    ``engines`` may be others than those that keep the order of the program, and ``loose`` says so.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        core: Core,
+        cores: int = 1,
+        engines: Engines | None = None,
+        *,
+        loose: bool = False,
+    ) -> None:
+        self.program, self.core, self.cores, self.loose = program, core, cores, loose
+        self.engines = engines or Engines(core, cores)
         self.stays: list[tuple[int, float, float]] = []  # buffer, from, until
 
     def run(self) -> list[Row]:
@@ -158,7 +184,7 @@ class Scheduler:
         written_at, written_by = [0.0] * len(keys), [-1] * len(keys)
         writer = [-1] * len(keys)  # lane
         readers: list[dict[int, tuple[float, int]]] = [NOBODY] * len(keys)  # lane -> until, row
-        overlaps, owner = regions.overlaps, regions.owner
+        overlaps, owner, loose = regions.overlaps, regions.owner, self.loose
         hop = self.core.timing.semaphore
         kinds = [(c, *self._how(c), c.writes, c.writes + c.reads) for c in program.costs]
         heads = iter(program.heads)
@@ -187,9 +213,11 @@ class Scheduler:
                     row = written_by[other]
                     if row >= 0 and writer[other] != lane and written_at[other] + hop > ready:
                         ready, why, by = written_at[other] + hop, BUFFER, row
+                    elif loose and row >= 0 and engines.rows[row][4] > ready:
+                        ready, why, by = engines.rows[row][4], BUFFER, row
                     if readers[other] is not NOBODY:
                         for reader, (when, row) in readers[other].items():
-                            if reader != lane and when + hop > ready:
+                            if (loose or reader != lane) and when + hop > ready:
                                 ready, why, by = when + hop, BUFFER, row
                 if rooms.new[owner[region]]:
                     when, row = rooms.take(owner[region])

@@ -6,9 +6,13 @@ import numpy as np
 
 from trnlab.machine.chip import Chip
 from trnlab.sim.capacity import needs, occupancy
+from trnlab.sim.launching import launched
+from trnlab.sim.lowering import placed
 from trnlab.sim.moved import moved_tensors
+from trnlab.sim.older import with_its_loads
 from trnlab.sim.program import Program
-from trnlab.sim.schedule import QUEUES, RANK, Scheduler
+from trnlab.sim.reorder import Reordering
+from trnlab.sim.schedule import QUEUES, RANK, Engines, Scheduler
 from trnlab.trace import Trace
 
 COLUMNS = {
@@ -23,9 +27,29 @@ COLUMNS = {
 }
 
 
-def trace_of(program: Program, chip: Chip, cores: int = 1) -> Trace:
-    """Schedules a program on ``cores`` cores of a chip; times in seconds."""
-    return traces_of(program, chip, cores, 1)[0]
+def trace_of(
+    program: Program,
+    chip: Chip,
+    cores: int = 1,
+    compiler: str = "",
+    without: frozenset[str] = frozenset(),
+) -> Trace:
+    """Schedules a program on ``cores`` cores of a chip; times in seconds.
+
+    ``compiler`` "older" lets the older compiler have its way with it first, and "as written" the
+    same without its middle end; ``without`` names mechanisms that are left out.
+    """
+    if not compiler or not program.count:
+        return traces_of(program, chip, cores, 1)[0]
+    if compiler == "older":
+        program = with_its_loads(program, chip.core, without)
+        program = placed(program, chip.core, without)
+    else:
+        program = placed(program, chip.core, without | {"dma_merging"})
+    loose = "software_pipelining" not in without
+    engines = Reordering(chip.core, cores) if loose else Engines(chip.core, cores)
+    scheduler = Scheduler(program, chip.core, cores, engines, loose=loose)
+    return _traces(scheduler, chip, cores, 1)[0]
 
 
 def traces_of(program: Program, chip: Chip, cores: int, ranks: int) -> list[Trace]:
@@ -34,8 +58,11 @@ def traces_of(program: Program, chip: Chip, cores: int, ranks: int) -> list[Trac
     Times count from when all ranks start. What waited for another rank says so, and has no
     blocking row.
     """
-    scheduler = Scheduler(program, chip.core, cores * ranks)
-    rows = scheduler.run()
+    return _traces(Scheduler(program, chip.core, cores * ranks), chip, cores, ranks)
+
+
+def _traces(scheduler: Scheduler, chip: Chip, cores: int, ranks: int) -> list[Trace]:
+    program, rows = scheduler.program, scheduler.run()
     columns = zip(*rows, strict=True) if rows else iter([()] * len(COLUMNS))
     held: dict[str, Any] = {
         name: np.array(column, kind)
@@ -58,7 +85,7 @@ def traces_of(program: Program, chip: Chip, cores: int, ranks: int) -> list[Trac
         if ranks > 1:
             stays = [s for s in stays if program.buffers[s[0]].core // cores == rank]
         trace.counters = _counters(program, trace, stays, cores)
-        traces.append(trace)
+        traces.append(launched(trace, chip.core))
     return traces
 
 

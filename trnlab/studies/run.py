@@ -2,7 +2,7 @@
 
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from trnlab.errors import BadArguments, UnknownName
 from trnlab.machine.chip import Chip
 from trnlab.nki import jit
 from trnlab.nki.jit import Kernel, Result, Settings
+from trnlab.sim.mechanisms import known
 from trnlab.studies.inputs import check_names, make_inputs
 from trnlab.studies.profiler import tools_on_path
 
@@ -26,6 +27,7 @@ def run(
     precise: bool | None = None,
     stochastic: int | None = None,
     api_version: str | None = None,
+    without: Iterable[str] = (),
 ) -> Callable[..., tuple[Any, Any]]:
     """Returns a function that runs a kernel on arrays and gives (outputs, trace).
 
@@ -35,14 +37,16 @@ def run(
     precision as fp32, and ``stochastic`` is the seed of stochastic rounding; left out, both are
     as ``NKI_PRECISE_FP`` and ``NEURON_RT_STOCHASTIC_ROUNDING_EN`` say. ``api_version`` of `nki`,
     such as "0.3", says whose rules count; the newest unless given.
+    ``without`` names mechanisms of time to leave out (`trnlab.sim.mechanisms`).
     """
+    off = known(without)
     changes: dict[str, Any] = {
         "values": values, "strict": strict, "assume": assume, "precise": precise,
         "stochastic": stochastic,
     }  # fmt: skip
 
     def call(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        how = changes | {"api_version": api_version}
+        how = changes | {"api_version": api_version, "without": off}
         result = run_once(kernel, args, kwargs, chip, time=time, **how)
         return result.outputs, result.trace
 

@@ -18,7 +18,8 @@ B = whole_numbers(128, 512, seed=1)
 def ran(function, *arrays, **how):
     """What a kernel returns, and the names of its instructions in program order."""
     out, trace = trnlab.run(entry.jit(function), **how)(*arrays)
-    rows = [r for r in range(len(trace)) if not trace.lanes[trace.lane[r]].startswith("dma")]
+    skipped = ("dma", "kernel")
+    rows = [r for r in range(len(trace)) if not trace.lanes[trace.lane[r]].startswith(skipped)]
     return out, [trace.names[trace.name[row]] for row in rows if trace.names[trace.name[row]]]
 
 

@@ -16,7 +16,10 @@ NEURONCORE_V2 = replace(
     array=replace(
         V3.array,
         cold_rate=assumed("as trn2, where traces and the vendor agree")(0.5),  # undocumented: 1.0?
-        warm_after=assumed("as trn2, where traces and the vendor agree")(3 * us),  # as cold_rate
+        warm_after=assumed("as trn2, from its traces")(5.1 * us),  # as cold_rate
+        weight_wait=derived(
+            "fitted: transpose_matmul of NKIBench, 9.6 ms less 8.0 ms of streaming, 11,264 matmuls"
+        )(135 * ns),
     ),
     engines=(
         replace(V3.engine("tensor"), hz=guide(2.8 * GHz)),  # NKIBench utilisation inverts to 2.79
@@ -27,24 +30,30 @@ NEURONCORE_V2 = replace(
             V3.engine("sync"), hz=assumed("as the scalar engine; no clock is published")(1.4 * GHz)
         ),
     ),
+    timing=replace(
+        V3.timing,
+        reciprocal=measured(  # 8 in the API reference 2.21 to 2.26
+            "NKIBench on trn1, zhang677/AccelOpt at 47e29a7: vector engine active, silu and swiglu"
+        )(3.0),  # 2.6 and 3.1
+        profiler=derived(  # 95.8 of which 10 are launch and finish; trn2: 4 to 10
+            "NKIBench on trn1: latency less the time that hfu_estimated_percent implies, median"
+        )(85.8 * us),
+    ),
     sbuf=replace(V3.sbuf, size=guide(192 * KiB), usable=klr(180_224)),
     dma=replace(
         V3.dma,
         rate=measured(  # the engine's peak is 27.2; the bandwidth guide says 17 sustained
             "NKIBench on trn1.32xlarge, zhang677/AccelOpt at 47e29a7: 295 GB/s best stream / 16"
         )(18.4 * GB),
-        trigger=derived(  # descriptors lie ready in HBM; the one-row ladder gives 357
+        trigger=derived(  # descriptors lie ready in HBM
             "fitted: vector-add ladder on trn1, robertpare17/asst4-trainium, 53 us / 300 transfers"
-        )(180 * ns),
+        )(140 * ns),
+        alone=derived("fitted: the same ladder, one row a transfer, 27.4 ms / 76,800 transfers")(
+            357 * ns
+        ),
         transpose=derived(  # 0.9 on v3, which transposes in flight
             "packets of one element: 2 B / (7 ns + 2 B / 18.4 GB/s) / 18.4 GB/s"
         )(0.015),
-    ),
-    timing=replace(
-        V3.timing,
-        profiler=derived(  # 85 to 129 in five of six profiles; trn2: 4 to 10
-            "NKIBench on trn1: latency less the time that hfu_estimated_percent implies, median"
-        )(95.8 * us),
     ),
     can=frozenset(),
 )

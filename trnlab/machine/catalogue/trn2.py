@@ -16,7 +16,16 @@ traces = measured(
     "eight neuron-profile traces of trn2, allenkchau/trainium-kernel-fusion, medians read as "
     "intercept and slope over the size"
 )
-folded = derived("the intercepts in `fixed` include the start")
+spacing = measured(
+    "the same eight traces of trn2: from one instruction to the next on a busy engine, less size "
+    "over rate"
+)
+clocked = measured(
+    "the same eight traces of trn2: the clock is chosen every 8192 cycles, that is 3.4 us, and "
+    "rises 3.6 to 6.6 us after work began"
+)
+rest = derived("traces: intercept of the latency, less what the engine is busy before an element")
+between = measured("eight traces of trn2, less the device latency of the same kernels: fitted")
 
 NEURONCORE_V3 = Core(
     name="NeuronCore-v3",
@@ -27,30 +36,32 @@ NEURONCORE_V3 = Core(
         moving_max=guide(512),
         fp32_passes=guide(4),  # traces show two MATMULs of two passes each
         cold_rate=explorer(0.5),  # 512 columns in traces: 630 ns cold, 379 warm, that is 0.46
-        warm_after=explorer(3 * us),
-        weight_load=guide(4.0),  # traces: 97 ns for 128 columns, also read as 40 ns + 1 a cycle
+        warm_after=clocked(5.1 * us),  # the explorer's glossary says ~3
+        weight_load=guide(4.0),  # traces: 97 ns for 128 columns, that is 40 ns + 1 a cycle
+        weight_fill=traces(40 * ns),
+        weight_wait=spacing(0.0),  # 3 ns at most
     ),
     engines=(
         Engine(
             name="tensor",
             hz=guide(2.4 * GHz),
             floor=costs(64),
-            start=folded(0),
+            start=spacing(0),  # 110 ns for 128 fp32 columns, that is 107 and 3
             fixed=traces(165 * ns),
         ),
         Engine(
             name="vector",
             hz=guide(0.96 * GHz),
             floor=costs(64),
-            start=folded(0),
-            fixed=traces(158 * ns),  # nkilib's top-k tuner: 144 cycles, 150 ns
+            start=spacing(58),  # 592 to 598 ns for 512 elements; the guide says ~60
+            fixed=rest(98 * ns),  # 158 in all; nkilib's top-k tuner: 144 cycles, 150 ns
         ),
         Engine(
             name="scalar",
             hz=guide(1.2 * GHz),
             floor=costs(64),
-            start=folded(0),
-            fixed=traces(157 * ns),
+            start=spacing(64),  # 477 to 483 ns for 512 elements
+            fixed=rest(104 * ns),  # 157 in all
         ),
         Engine(
             name="gpsimd",
@@ -82,7 +93,7 @@ NEURONCORE_V3 = Core(
     dma=Dma(
         engines=guide(16),
         rate=dma_guide(27.2 * GB),  # slope of traces: 27.2; bandwidth guide: 23 sustained
-        packet=traces(7 * ns),
+        packet=traces(8 * ns),  # also read as 7; a packet of 4 B takes 9, of 512 B 27
         packet_max=traces(4096),  # the largest packet seen; no limit is published
         latency=dma_guide(1.3 * us),  # traces: about 1; end to end about 2 with the trigger
         trigger=traces(550 * ns),  # Sync queue; 540 on the Scalar queue; the guide says ~600
@@ -90,6 +101,12 @@ NEURONCORE_V3 = Core(
         packet_software=traces(41 * ns),  # 256 B; 4 KiB packets take 158 with either
         transpose=guide(0.9),  # HBM to SBUF; 0.5 from SBUF to SBUF
         compute=guide(0.5),
+        interval_software=spacing(576 * ns),
+        wake_software=traces(1.3 * us),  # last result to last trigger: 1.3 to 1.8
+        alone=assumed("no public figure")(0.0),
+        merged=traces(
+            512 * KiB
+        ),  # tiles of 64 to 256 KiB go in transfers of 512, larger ones alone
     ),
     timing=Timing(
         semaphore=assumed("60 to 100 cycles; no public figure")(50 * ns),  # third party: 268 on DVE
@@ -97,7 +114,12 @@ NEURONCORE_V3 = Core(
         function=traces(100 * ns),  # exp 253 to 278 against copy 157
         scalar_operand=traces(150 * ns),  # tensor_scalar 306 against copy 158
         dynamic=vendor("NKI API reference 2.21 to 2.26, MIN_II_DYNAMIC")(600),
-        profiler=derived("profiler totals are 4 to 10 us above nc_latency: the middle")(7 * us),
+        reciprocal=derived(  # 8 in the API reference 2.21 to 2.26
+            "traces of trn2: 173 and 202 ns for 4 and 8 elements allow 2 to 5; NKIBench: 3 on trn1"
+        )(3.0),
+        launch=between(7.9 * us),  # first load of a kernel at 14.8 us of a trace
+        finish=traces(2.1 * us),  # last packet to the end of a trace: 2.07 to 2.22
+        profiler=between(6.9 * us),  # 4.3 to 9.9
     ),
     can=frozenset(
         {

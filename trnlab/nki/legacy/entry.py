@@ -1,6 +1,7 @@
 """`neuronxcc.nki`: decorators and runners of the older API."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,15 @@ mutable = mutable_tensor
 def passes_through(function: Any = None, **_: Any) -> Any:
     """A compiler directive without a meaning for the simulated core."""
     return function if function is not None else lambda inner: inner
+
+
+def as_written(function: Any = None, **_: Any) -> Any:
+    """Asks the compiler to leave loads and transfers as they stand in the kernel."""
+    if function is None:
+        return as_written
+    if isinstance(function, Kernel):
+        return replace(function, options=function.options | {"compiler": "as written"})
+    return function
 
 
 def no_reorder(*_: Any, **__: Any) -> Any:

@@ -49,13 +49,13 @@ def _to_partitions(x: OldTensor, count: int) -> OldTensor:
     emit(Memset, ones, 1.0)
     if x.size <= MOVING_MAX and formats.name(x.dtype) == "float32":
         made = make((count, x.size), "float32", PSUM, REPEATED)
-        emit(NcMatmul, made, ones, row, True, False, False, False)
+        emit(NcMatmul, made, ones, row, False, False, False, False)
         return made
     made = make((count, x.size), x.dtype, SBUF)
     for start in range(0, x.size, MOVING_MAX):
         stop = min(start + MOVING_MAX, x.size)
         part = make((count, stop - start), "float32", PSUM)
-        emit(NcMatmul, part, ones, row[:, start:stop], True, False, False, False)
+        emit(NcMatmul, part, ones, row[:, start:stop], False, False, False, False)
         emit(TensorCopy, made[:, start:stop], part)
     return made
 

@@ -1,0 +1,124 @@
+"""The predictions on file are those of the model, and within the bars that were promised."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trnlab.studies import accuracy
+from trnlab.studies.validate import (
+    KINDS,
+    Comparison,
+    constants,
+    figures,
+    is_quick,
+    kind_of,
+    predict,
+    predicted_again,
+    rankings,
+    remembered,
+    spearman,
+)
+
+ROOT = Path(__file__).parents[2]
+STALE = "run `make docs`"
+
+
+def errors(kind, **more):
+    found = [c for c in remembered() if c.kind == kind]
+    return np.abs([c.error for c in found if all(getattr(c.row, k) == v for k, v in more.items())])
+
+
+def test_the_page_is_up_to_date():
+    assert (ROOT / "docs" / "accuracy.md").read_text() == accuracy.page(), STALE
+
+
+def test_every_figure_is_predicted():
+    assert [c.row.id for c in remembered()] == [row.id for row in figures()], STALE
+
+
+def sample():
+    """A few of every kind that take no time."""
+    small = [r for r in figures() if is_quick(r) and r.sizes.get("M", 0) <= 256]
+    return [
+        r for r in small if r.sizes.get("length", 0) <= 512 and r.sizes.get("channels", 0) <= 256
+    ]
+
+
+def test_predictions_on_file_are_those_of_the_model():
+    known = {c.row.id: c.predicted for c in remembered()}
+    found = list(predict(sample()))
+    assert {c.kind for c in found} >= {"instruction time", "counter", "attention and MLP"}
+    for c in found:
+        assert c.predicted == pytest.approx(known[c.row.id], rel=1e-5), f"{c.row.id}: {STALE}"
+
+
+@pytest.mark.slow
+def test_all_predictions_on_file_are_those_of_the_model():
+    known = {c.row.id: c.predicted for c in remembered()}
+    for c in predicted_again():
+        assert c.predicted == pytest.approx(known[c.row.id], rel=1e-5), f"{c.row.id}: {STALE}"
+
+
+# --- the bars; they only ever tighten
+
+
+def test_instruction_times_are_within_a_tenth():
+    assert errors("instruction time").max() < 0.10
+
+
+def test_nkibench_latencies():
+    assert errors("NKIBench").mean() < 0.07
+    assert errors("NKIBench").max() < 0.12
+
+
+def test_attention_and_mlp_latencies():
+    assert np.median(errors("attention and MLP")) < 0.10
+    assert np.mean(errors("attention and MLP") < 0.3) > 0.98
+
+
+def test_ladders():
+    assert errors("ladder").max() < 0.20
+
+
+def test_mamba_of_the_tutorial():
+    assert errors("Mamba").max() < 0.12
+
+
+def test_variants_are_ranked_as_they_ran():
+    ranks = list(rankings(remembered()).values())
+    assert len(ranks) == 6
+    assert np.mean(ranks) > 0.95
+    assert min(ranks) >= 0.8
+
+
+@pytest.mark.parametrize("kernel", ["silu", "transpose_matmul", "matmul", "mamba_v1"])
+def test_bytes_of_kernels_whose_loads_are_known(kernel):
+    assert errors("counter", kernel=kernel).max() < 0.03
+
+
+def test_constants_are_few():
+    found = constants()
+    assert found["trn2"] <= 6
+    assert found["trn1"] <= 3
+    assert found["trn3"] == 0
+
+
+# --- the arithmetic
+
+
+def test_ranks_of_equal_values_are_shared():
+    assert spearman(np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 30.0])) == 1.0
+    assert spearman(np.array([1.0, 2.0, 3.0]), np.array([30.0, 20.0, 10.0])) == -1.0
+    assert spearman(np.array([1.0, 1.0, 2.0]), np.array([5.0, 5.0, 9.0])) == 1.0
+
+
+def test_upper_bounds_are_listed_as_not_predicted():
+    page = accuracy.page()
+    assert "## Not predicted yet" in page
+    assert kind_of(next(r for r in figures())) in KINDS
+
+
+def test_a_prediction_says_how_far_off_it_is():
+    row = next(r for r in figures() if r.metric == "seconds")
+    assert Comparison(row, "ladder", row.value * 1.5).error == pytest.approx(0.5)

@@ -1,0 +1,82 @@
+"""Constants fitted to timings; timings that make no sense are refused."""
+
+import pytest
+
+from trnlab.errors import BadArguments, TrnlabError, UnknownName
+from trnlab.machine.catalogue import chip as find_chip
+from trnlab.studies.calibrate import calibrate, fitted_paths, report, with_constants
+from trnlab.studies.measurements import Measurement, read
+from trnlab.studies.timed import KERNELS, seconds, traces
+
+HEAD = "kernel,shape,dtype,chip,seconds\n"
+
+
+def row(kernel, shape, value, chip="trn2"):
+    return Measurement(
+        kernel, kernel, shape, "fp32", chip, "seconds", value, "s", "device", "fit", ""
+    )
+
+
+def test_what_is_fitted_is_named():
+    assert fitted_paths(find_chip("trn2")) == ["core.timing.launch", "core.timing.profiler"]
+    assert fitted_paths(find_chip("trn3")) == []
+
+
+def test_a_constant_is_found_again():
+    """Timings made by a chip whose launch takes 12 us lead back to 12 us."""
+    path = "core.timing.launch"
+    slower = with_constants(find_chip("trn2"), {path: 12e-6})
+    rows = []
+    for kernel, shape in (("attention_fused", "length=512"), ("add_columns", "n=25600 width=50")):
+        empty = row(kernel, shape, 1.0)
+        rows.append(row(kernel, shape, seconds(empty, traces(empty, slower), slower)))
+    fit = calibrate(rows, "trn2", [path])
+    assert fit.after[path] == pytest.approx(12e-6, rel=0.01)
+    assert fit.chip.core.timing.launch == fit.after[path]
+    assert all(abs(after) < 0.01 < abs(before) for _, before, after in fit.residuals)
+    assert path in report(fit)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no rows"),
+        ("kernel,shape\nsilu,M=128\n", "no column dtype"),
+        (HEAD + "silu,M=128 N=1024,fp32,trn2,fast\n", "seconds is 'fast'"),
+        (HEAD + "silu,M=128 N=1024,fp32,trn2,-1\n", "seconds is '-1'"),
+        (HEAD + "silu,M=128 N=1024,fp32,trn2,nan\n", "seconds is 'nan'"),
+        (HEAD + "silu,big,fp32,trn2,1e-3\n", "shape is 'big'"),
+        (HEAD + "silu,M=many,fp32,trn2,1e-3\n", "shape is 'M=many'"),
+        (HEAD + "silu,M=128 N=1024,fp32,trn9,1e-3\n", "trn9"),
+        (HEAD + "sillu,M=128 N=1024,fp32,trn2,1e-3\n", "silu"),
+        (HEAD + "silu,M=128 N=1024,int4,trn2,1e-3\n", "int4"),
+        (HEAD + "silu,M=128 N=1024,fp32,trn2,1e-3\n" * 2, None),
+        (HEAD + "".join(f"silu,M=128 N=1024,fp32,trn2,{s}\n" for s in (1, 2)), "the same thing"),
+    ],
+)
+def test_timings_that_make_no_sense_say_where(text, said, tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text(text)
+    if said is None:
+        assert len(read(str(file), KERNELS)) == 2
+        return
+    with pytest.raises(TrnlabError) as caught:
+        read(str(file), KERNELS)
+    assert said in str(caught.value)
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(BadArguments, match="there is no file"):
+        read(str(tmp_path / "none.csv"), KERNELS)
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00kernel")
+    with pytest.raises(BadArguments, match="not a CSV file"):
+        read(str(tmp_path / "bytes.csv"), KERNELS)
+
+
+def test_too_few_timings_and_unknown_constants():
+    with pytest.raises(BadArguments, match="cannot fix 2 constants"):
+        calibrate([row("attention_fused", "length=512", 1e-5)], "trn2")
+    with pytest.raises(UnknownName, match="launch"):
+        calibrate([row("attention_fused", "length=512", 1e-5)], "trn2", ["core.timing.lunch"])
+    with pytest.raises(BadArguments, match="lacks 'length'"):
+        calibrate([row("attention_fused", "n=512", 1e-5)], "trn2", ["core.timing.launch"])

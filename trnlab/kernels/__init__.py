@@ -1,0 +1,1 @@
+"""Our own operators, written as NKI kernels."""

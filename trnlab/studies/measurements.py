@@ -1,0 +1,129 @@
+"""What was measured on real chips, as rows: ours, and those that a user has timed."""
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from trnlab.errors import BadArguments, UnknownName
+from trnlab.machine.catalogue import chip as find_chip
+
+CLOCKS = ("device", "profiler", "launches", "")
+NEEDED = ("kernel", "shape", "dtype", "chip", "seconds")
+DTYPES = ("fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One published or own figure, in base units.
+
+    ``clock`` says which of three times a row is: `device` latency, `profiler` total, or two
+    `launches` added up; ``use`` is `fit`, `upper bound` or `context`.
+    """
+
+    id: str
+    kernel: str
+    shape: str
+    dtype: str
+    chip: str
+    metric: str
+    value: float
+    unit: str
+    clock: str
+    use: str
+    source: str
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The shape as numbers: ``"M=128 K=512"`` is {"M": 128, "K": 512}."""
+        parts = (part.partition("=") for part in self.shape.split() if "=" in part)
+        return {name: int(value) for name, _, value in parts}
+
+
+@cache
+def published() -> tuple[Measurement, ...]:
+    """Every figure that the project holds, from `studies/measured.csv`."""
+    text = files("trnlab.studies").joinpath("measured.csv").read_text()
+    rows = csv.DictReader(text.splitlines())
+    return tuple(
+        Measurement(
+            row["id"], row["kernel"], row["shape"], row["dtype"], row["chip"], row["metric"],
+            float(row["value"]), row["unit"], row["clock"], row["use"], row["source"],
+        )
+        for row in rows
+    )  # fmt: skip
+
+
+def read(path: str, kernels: object) -> list[Measurement]:
+    """A user's timings: a CSV with kernel, shape, dtype, chip, seconds, and perhaps clock.
+
+    Raises UnknownName for a chip, a kernel or a clock that there is not, and BadArguments for a
+    file that cannot be read, lacks a column, or holds what is no time.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise BadArguments(f"there is no file {path}", fix="give a CSV with own timings")
+    try:
+        rows = list(csv.DictReader(file.read_text().splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadArguments(f"{path} is not a CSV file: {error}") from None
+    missing = [name for name in NEEDED if name not in (rows[0] if rows else {})]
+    if missing:
+        raise BadArguments(
+            f"{path} has no column {', '.join(missing)}" if rows else f"{path} has no rows",
+            limit=f"columns {', '.join(NEEDED)}, and clock where it is not the device's",
+        )
+    found = [_row(path, number, row, kernels) for number, row in enumerate(rows, 2)]
+    _agree(path, found)
+    return found
+
+
+def _row(path: str, number: int, row: dict[str, str | None], kernels: object) -> Measurement:
+    cells = {name: (row.get(name) or "").strip() for name in (*NEEDED, "clock")}
+    where = f"{path}, line {number}"
+    if cells["kernel"] not in kernels:  # type: ignore[operator]
+        raise UnknownName(f"kernel ({where})", cells["kernel"], kernels)  # type: ignore[arg-type]
+    if cells["dtype"] not in DTYPES:
+        raise UnknownName(f"dtype ({where})", cells["dtype"], DTYPES)
+    clock = cells["clock"] or "device"
+    if clock not in CLOCKS:
+        raise UnknownName(f"clock ({where})", clock, CLOCKS[:-1])
+    try:
+        seconds = float(cells["seconds"])
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 1e4:
+        raise BadArguments(
+            f"{where}: seconds is '{cells['seconds']}'", limit="a positive number of seconds"
+        )
+    try:
+        chip = find_chip(cells["chip"]).key
+    except UnknownName as error:
+        raise BadArguments(f"{where}: {error}") from None
+    made = Measurement(
+        where, cells["kernel"], cells["shape"], cells["dtype"], chip, "seconds", seconds, "s",
+        clock, "fit", path,
+    )  # fmt: skip
+    try:
+        sizes = made.sizes
+    except ValueError:
+        sizes = {}
+    if not sizes:
+        raise BadArguments(f"{where}: shape is '{made.shape}'", limit="such as M=128 K=512 N=2048")
+    return made
+
+
+def _agree(path: str, rows: list[Measurement]) -> None:
+    """Two timings of one thing that differ by more than half cannot both be meant."""
+    seen: dict[object, Measurement] = {}
+    for row in rows:
+        key = row.kernel, tuple(sorted(row.sizes.items())), row.dtype, row.chip, row.clock
+        other = seen.setdefault(key, row)
+        low, high = sorted((row.value, other.value))
+        if high > 1.5 * low:
+            raise BadArguments(
+                f"{path} says {low:.3g} s and {high:.3g} s of the same thing",
+                {"first": other.id, "second": row.id},
+                fix="keep one, or the median",
+            )
