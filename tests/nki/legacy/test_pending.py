@@ -1,5 +1,7 @@
 """Where results go: an instruction writes to what its result is assigned to, if it may."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,8 +18,9 @@ B = whole_numbers(128, 512, seed=1)
 
 
 def ran(function, *arrays, **how):
-    """What a kernel returns, and the names of its instructions in program order."""
-    out, trace = trnlab.run(entry.jit(function), **how)(*arrays)
+    """What a kernel returns, and the names of its instructions in program order, as written."""
+    kernel = replace(entry.jit(function), options={"compiler": ""})
+    out, trace = trnlab.run(kernel, **how)(*arrays)
     skipped = ("dma", "kernel")
     rows = [r for r in range(len(trace)) if not trace.lanes[trace.lane[r]].startswith(skipped)]
     return out, [trace.names[trace.name[row]] for row in rows if trace.names[trace.name[row]]]
@@ -306,7 +309,9 @@ def test_an_instance_ends_with_its_own_last_instruction():
         nl.load(a[nl.program_id(0)])
         return stored(nl.load(a[0]))
 
-    out, trace = trnlab.run(entry.jit(kernel)[nl.nc(2)], "trn2")(A.reshape(2, 64, 64))
+    out, trace = trnlab.run(replace(entry.jit(kernel), options={"compiler": ""})[nl.nc(2)], "trn2")(
+        A.reshape(2, 64, 64)
+    )
     lanes = [trace.lanes[n] for n in trace.lane]
     assert sum(lane.startswith("nc0") for lane in lanes) == len(lanes) / 2
     assert same(out, A[:64])
