@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import trnlab
 from tests.report.make import META, ROWS, TOTALS, TOY, many, trace_of
 from trnlab.errors import TrnlabError
 from trnlab.report.roofline import memory_rate, peak_flops, roofline
-from trnlab.report.summary import percent, reason, summarise
+from trnlab.report.summary import BAND, band, percent, reason, summarise
 from trnlab.report.waiting import by_line, engine_waits, group, path_seconds, waits
 from trnlab.trace import CAUSES
 from trnlab.units import us
@@ -198,7 +199,7 @@ def test_a_summary_survives_json():
     assert summary["seconds"] == pytest.approx(12 * us)
     assert summary["flops"] == {"bf16": 96_000.0}
     assert summary["totals"] == TOTALS
-    assert summary["band"] == "band: not validated yet"
+    assert summary["band"] == "no band: nothing was measured on toy"
     assert summary["receipt"] == {
         **META,
         "notes": ["collectives are not modelled"],
@@ -206,6 +207,20 @@ def test_a_summary_survives_json():
         "system": "",
         "ranks": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("chip", "api", "said"),
+    [
+        ("trn1", "neuronxcc.nki", f"band: {BAND}, docs/accuracy.md"),
+        ("trn2", "neuronxcc.nki", f"band: {BAND}, docs/accuracy.md"),
+        ("trn2", "nki", f"band: {BAND}, carried over from the older API"),
+        ("trn3", "neuronxcc.nki", "no band: nothing was measured on trn3"),
+        ("trn3", "nki", "no band: nothing was measured on trn3"),
+    ],
+)
+def test_the_band_says_what_it_rests_on(chip, api, said):
+    assert band(trace_of(meta={"chip": chip, "api": api}), trnlab.chip(chip)) == said
 
 
 def test_a_trace_of_another_chip_is_refused():

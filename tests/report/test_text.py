@@ -23,7 +23,8 @@ def page(renderable: object, width: int = 100, encoding: str = "utf-8") -> list[
 
 def test_the_whole_page():
     assert page(render(summarise(trace_of(), TOY), LEGAL, "out/toy.pftrace")) == [
-        "time      12.0 us  toy_matmul on toy, 1 of 2 cores  (band: not validated yet)",
+        "time      12.0 us  toy_matmul on toy, 1 of 2 cores  "
+        "(no band: nothing was measured on toy)",
         "limit     tensor engine is the limit: busy 50 % of the time, 58 % of the critical path; "
         "tensor",
         "          waited 33 % of its idle time for data from dma/sync",

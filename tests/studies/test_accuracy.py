@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trnlab.report.summary import BAND
 from trnlab.studies import accuracy
 from trnlab.studies.validate import (
     KINDS,
@@ -31,6 +32,11 @@ def errors(kind, **more):
 
 def test_the_page_is_up_to_date():
     assert (ROOT / "docs" / "accuracy.md").read_text() == accuracy.page(), STALE
+
+
+def test_the_front_page_shows_the_table():
+    table = accuracy.page().split("## By kind\n\n")[1].split("\n\n")[0]
+    assert table in (ROOT / "README.md").read_text(), f"its table in README.md is now\n{table}"
 
 
 def test_every_figure_is_predicted():
@@ -95,6 +101,11 @@ def test_variants_are_ranked_as_they_ran():
 @pytest.mark.parametrize("kernel", ["silu", "transpose_matmul", "matmul", "mamba_v1"])
 def test_bytes_of_kernels_whose_loads_are_known(kernel):
     assert errors("counter", kernel=kernel).max() < 0.03
+
+
+def test_the_band_in_reports_is_that_of_the_kernels_that_were_timed():
+    latencies = [abs(c.error) for c in remembered() if c.row.metric == "seconds"]
+    assert f"±{np.quantile(latencies, 0.8):.0%}".replace("%", " %") == BAND
 
 
 def test_constants_are_few():
