@@ -30,12 +30,16 @@ class DgeMode(enum.Enum):
     hwdge = 2
     none = 3
 
+    __hash__ = object.__hash__  # by identity: enum's own is slow, and every call is looked up by it
+
 
 class OobMode(enum.Enum):
     """What a transfer does with an index outside its tensor."""
 
     error = 0
     skip = 1
+
+    __hash__ = object.__hash__
 
 
 AXES = {2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 2, 0)}  # what a transpose does, by dimensions

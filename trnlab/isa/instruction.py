@@ -40,6 +40,8 @@ class Queue(enum.Enum):
     def __repr__(self) -> str:
         return f"nisa.engine.{self.name}"
 
+    __hash__ = object.__hash__  # by identity: enum's own is slow, and every call is looked up by it
+
 
 # Truth values may be given as 0 and 1, NumPy's or Python's, as comparisons give them.
 PLAIN: dict[Any, tuple[type, ...]] = {

@@ -31,6 +31,7 @@ class Space(enum.Enum):
         return f"nl.{self.name}"
 
     __str__ = __repr__
+    __hash__ = object.__hash__  # by identity: enum's own is slow, and tensors are looked up by it
 
 
 SBUF, PSUM = Space.sbuf, Space.psum

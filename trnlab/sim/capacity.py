@@ -1,6 +1,7 @@
 """How much on-chip memory a program needs at once, in program order."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,54 +45,64 @@ def misplaced(made: Buffer, unit: int, place: Place) -> OutOfMemory:
 
 def needs(program: Program, core: Core) -> list[Need]:
     """The peak of SBUF and PSUM on each core that the program uses."""
+    if not program.buffers:
+        return [Need(space, 0, 0, size, ()) for space, size in _sizes(core)]
     first, last = program.lifetimes()
-    homes: dict[tuple[str, int], list[int]] = {
-        (space, number): []
-        for number in sorted({f.core for f in program.buffers} or {0})
-        for space in ("sbuf", "psum")
-    }
-    for index, facts in enumerate(program.buffers):
-        if facts.space in ("sbuf", "psum") and first[index] >= 0:
-            homes[facts.space, facts.core].append(index)
+    _, spaces, rows, row_bytes, cores, _, _, _, placed = zip(*program.buffers, strict=True)
+    table = _Tensors(
+        np.array(spaces), np.array(rows), np.array(row_bytes), np.array(cores),
+        np.array(placed), first, last,
+    )  # fmt: skip
     return [
-        _peak(program, where, np.array(mine, int), first, last, core)
-        for where, mine in homes.items()
+        _peak(program, space, number, size, table, core)
+        for number in sorted(set(cores))
+        for space, size in _sizes(core)
     ]
 
 
+def _sizes(core: Core) -> tuple[tuple[str, int], tuple[str, int]]:
+    return ("sbuf", core.sbuf.usable), ("psum", core.psum.usable)
+
+
+class _Tensors(NamedTuple):
+    """All tensors of a program, one array for each of what is known."""
+
+    space: np.ndarray
+    rows: np.ndarray
+    row_bytes: np.ndarray
+    core: np.ndarray
+    placed: np.ndarray
+    first: np.ndarray  # instruction; -1 for a tensor that is never touched
+    last: np.ndarray
+
+
 def _peak(
-    program: Program,
-    where: tuple[str, int],
-    mine: np.ndarray,
-    first: np.ndarray,
-    last: np.ndarray,
-    core: Core,
+    program: Program, space: str, number: int, usable: int, table: _Tensors, core: Core
 ) -> Need:
-    space, number = where
-    memory = core.sbuf if space == "sbuf" else core.psum
-    unit = memory.bank if space == "psum" else 1
+    mine = (table.space == space) & (table.core == number) & (table.first >= 0)
     facts = program.buffers
-    placed = [i for i in mine.tolist() if facts[i].placed]
-    fixed = max((facts[i].end for i in placed), default=0)
-    floating = np.array([i for i in mine.tolist() if not facts[i].placed], int)
-    sizes = np.array([_room(facts[i], unit) for i in floating.tolist()], int)
-    level, at = _fullest(first[floating], last[floating], sizes)
-    live = [facts[i] for i in floating.tolist() if first[i] <= at <= last[i]]
-    live += [facts[i] for i in placed]
+    placed = [facts[i] for i in np.flatnonzero(mine & table.placed).tolist()]
+    fixed = max((f.end for f in placed), default=0)
+    floating = np.flatnonzero(mine & ~table.placed)
+    first, last = table.first[floating], table.last[floating]
+    sizes = _room(space, table.rows[floating], table.row_bytes[floating], core)
+    level, at = _fullest(first, last, sizes)
+    alive = floating[(first <= at) & (at <= last)]
+    live = [facts[i] for i in alive.tolist()] + placed
     ordered = tuple(sorted(live, key=lambda f: -f.row_bytes))
-    return Need(space, number, level + fixed, memory.usable, ordered)
+    return Need(space, number, level + fixed, usable, ordered)
 
 
-def _room(facts: BufferFacts, unit: int) -> int:
-    """Bytes a partition that a tensor takes at least.
+def _room(space: str, rows: np.ndarray, row_bytes: np.ndarray, core: Core) -> np.ndarray:
+    """Bytes a partition that tensors take at least.
 
     In SBUF low tensors can lie beside each other: those of 64 partitions in pairs, those of 32 in
     fours. Where they start is the compiler's choice, so that only what can never fit is too much.
     """
-    if facts.space != "sbuf":
-        return -(-facts.row_bytes // unit) * unit
-    share = next((n for low, n in ((32, 4), (64, 2)) if facts.rows <= low), 1)
-    return -(-facts.row_bytes // share)
+    if space == "psum":
+        return -(-row_bytes // core.psum.bank) * core.psum.bank
+    share = np.where(rows <= 32, 4, np.where(rows <= 64, 2, 1))
+    return -(-row_bytes // share)
 
 
 def _fullest(first: np.ndarray, last: np.ndarray, sizes: np.ndarray) -> tuple[int, int]:

@@ -77,7 +77,7 @@ class Run:
         self.at: int | None = None  # the source line that counts, where it is not the one that runs
         strict, preload = self.api == "nki", "psum_preload" in self.core.can
         self.executor: Executor = Executor(self.report, self.doubt, strict, preload=preload)
-        self._places = self.program.places
+        self._lines: dict[tuple[int, int], int] = {}  # by code (its id: hashes are slow) and line
         self._shapes: dict[Any, tuple[int, str, int, int]] = {}  # of tensors that were found legal
         self._head = self.program.heads.extend
         self._operand = self.program.operands.extend
@@ -106,7 +106,7 @@ class Run:
     ) -> Buffer:
         """Makes a tensor; its bytes appear when it is first written."""
         buffers = self.program.buffers
-        place, index = self.place(), len(buffers)
+        place, index = self.place(2), len(buffers)
         name = name or f"t{index}"
         known = self._shapes.get((space, dtype, shape)) if address is None else None
         if known is not None:  # most tensors are made many times, in loops
@@ -168,13 +168,18 @@ class Run:
         if made.space is Space.psum and made.base_byte % unit:
             self.tell(misplaced(made, unit, self.here()))
 
-    def place(self) -> int:
-        """The number of the user's source line that is running."""
-        if self.at is not None:
-            return self.at
-        frame = _user_frame()
-        key = (frame.f_code, frame.f_lineno)
-        return self._places.setdefault(key, len(self._places))
+    def place(self, above: int = 1) -> int:
+        """The number of the user's source line that is running, so many calls up at least."""
+        return self._line(_user_frame(above + 1)) if self.at is None else self.at
+
+    def _line(self, frame: FrameType) -> int:
+        key = (id(frame.f_code), frame.f_lineno)
+        place = self._lines.get(key)
+        if place is None:
+            places = self.program.places
+            place = places.setdefault((frame.f_code, frame.f_lineno), len(places))
+            self._lines[key] = place
+        return place
 
     def here(self) -> Place:
         """The user's source line that is running."""
@@ -336,11 +341,7 @@ class Run:
             frame = sys._getframe(2)
             while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
                 frame = frame.f_back
-            key = (frame.f_code, frame.f_lineno)
-            places = self._places
-            place = places.get(key)
-            if place is None:
-                place = places[key] = len(places)
+            place = self._line(frame)
         self._head((entry.number, place, self.core_index))
         for position, item in entry.picks:
             tile = operands[position] if item < 0 else operands[position][item]
@@ -392,8 +393,8 @@ def _pick(name: str, names: list[str]) -> tuple[int, int]:
     return names.index(field_name), int(item[:-1]) if item else -1
 
 
-def _user_frame() -> FrameType:
-    frame = sys._getframe(1)
+def _user_frame(above: int = 1) -> FrameType:
+    frame = sys._getframe(above)
     while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
         frame = frame.f_back
     return frame

@@ -23,18 +23,24 @@ def moved_tensors(program: Program) -> tuple[tuple[int, int, str], ...]:
     counts = np.array([c.writes + c.reads for c in program.costs])[kinds]
     starts = np.cumsum(counts) - counts
     rows = np.flatnonzero(transfers[kinds])
-    places = np.frombuffer(program.heads, np.int64)[1::3]
+    places = np.frombuffer(program.heads, np.int64)[1::3][rows]
     buffers = np.frombuffer(program.operands, np.int64)[::3]
-    ends = (buffers[starts[rows]], buffers[starts[rows] + counts[rows] - 1])
-    keys = np.unique(np.stack([kinds[rows], places[rows], *ends], axis=1), axis=0)
-    lines = list(program.places)
-    found: dict[tuple[int, int], dict[str, None]] = {}
-    for kind, place, written, read in keys.tolist():
-        facts = [program.buffers[written], program.buffers[read]]
-        told = min(facts, key=lambda f: f.space != "hbm")
-        if name := _name(told, lines):
-            found.setdefault((kind, place), {})[name] = None
-    return tuple((kind, place, _listed(list(names))) for (kind, place), names in found.items())
+    written, read = buffers[starts[rows]], buffers[starts[rows] + counts[rows] - 1]
+    in_hbm = np.array([facts.space == "hbm" for facts in program.buffers], bool)
+    told = np.where(in_hbm[read] & ~in_hbm[written], read, written)
+    order = np.lexsort((read, written, places, kinds[rows]))
+    lines, told = np.stack((kinds[rows], places), axis=1)[order], told[order]
+    fresh = np.flatnonzero(np.append(True, (lines[1:] != lines[:-1]).any(axis=1)))
+    where, found = list(program.places), []
+    for (kind, place), several in zip(
+        lines[fresh].tolist(), np.split(told, fresh[1:]), strict=True
+    ):
+        once = several[np.sort(np.unique(several, return_index=True)[1])].tolist()
+        names = dict.fromkeys(_name(program.buffers[tensor], where) for tensor in once)
+        names.pop("", None)
+        if names:
+            found.append((kind, place, _listed(list(names))))
+    return tuple(found)
 
 
 def _name(facts: BufferFacts, lines: list) -> str:

@@ -154,12 +154,13 @@ def _counters(
     program: Program, trace: Trace, stays: list[tuple[int, float, float]], cores: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     counters = {}
+    starts, stops = (np.array([stay[i] for stay in stays]) for i in (1, 2))
+    spaces = np.array([program.buffers[i].space for i, _, _ in stays])
+    sizes = np.array([program.buffers[i].row_bytes for i, _, _ in stays], float)
     for space in ("sbuf", "psum"):
-        held = [s for s in stays if program.buffers[s[0]].space == space]
-        if held:
-            index, starts, stops = zip(*held, strict=True)
-            sizes = np.array([program.buffers[i].row_bytes for i in index], float)
-            counters[f"{space} bytes"] = occupancy(np.array(starts), np.array(stops), sizes)
+        held = np.flatnonzero(spaces == space)
+        if len(held):
+            counters[f"{space} bytes"] = occupancy(starts[held], stops[held], sizes[held])
     moving = np.flatnonzero(trace.lane // (len(QUEUES) * cores) == 1)
     start, stop, kinds = trace.start[moving], trace.stop[moving], trace.name[moving]
     length = np.maximum(stop - start, 1e-12)
