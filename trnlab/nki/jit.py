@@ -16,17 +16,16 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from trnlab import __version__
 from trnlab.errors import BadArguments, ProgramError, Violations
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
-from trnlab.machine.facts import numbers
 from trnlab.nki.arguments import Arguments
 from trnlab.nki.blame import called
 from trnlab.nki.grids import instances_of, size_of
 from trnlab.nki.judging import check_target, read_source, run_for
 from trnlab.nki.modes import set_rounding
 from trnlab.nki.order import add_edges
+from trnlab.nki.receipt import meta_of, name_of, passes_of
 from trnlab.nki.turns import Rank, Turns
 from trnlab.sim.core import Run
 from trnlab.sim.departures import Departure
@@ -265,15 +264,8 @@ def _simulate(
     read_source(run, kernel.function, [*args, *kwargs.values()])
     if len(instances) > 1 and run.values:
         run.executor.witness = Witness(run.program)
-    returned = None
     try:
-        if kernel.api == "nki" and cores == 2:
-            returned = bound.joined(_execute_pair(here, kernel, bound))
-        else:
-            for core, ids in instances:
-                run.program.instances.append(run.program.count)
-                here.start(core, ids)
-                returned = _execute(here, kernel, bound)
+        returned = execute(here, kernel, bound)
         bound.check_outputs(returned)
     except ProgramError as last:  # nothing after this has a meaning, but what came before counts
         last.place = last.place or run.here()
@@ -317,6 +309,20 @@ def listen(listener: Callable[[Result], None]) -> None:
 def unlisten(listener: Callable[[Result], None]) -> None:
     """Stops calling a function that `listen` was given."""
     _listeners.remove(listener)
+
+
+def execute(here: Launch, kernel: Kernel, bound: Arguments) -> Any:
+    """Runs every instance of a kernel; what the last one returned."""
+    __tracebackhide__ = True
+    cores, instances = instances_of(kernel.grid, kernel.api)
+    if kernel.api == "nki" and cores == 2:
+        return bound.joined(_execute_pair(here, kernel, bound))
+    returned = None
+    for core, ids in instances:
+        here.run.program.instances.append(here.run.program.count)
+        here.start(core, ids)
+        returned = _execute(here, kernel, bound)
+    return returned
 
 
 def _execute(here: Launch, kernel: Kernel, bound: Arguments) -> Any:
@@ -367,34 +373,6 @@ def switch(core: Any) -> None:
 
 
 def _trace(run: Run, kernel: Kernel, off: frozenset[str]) -> Trace:
-    older = "" if run.api == "nki" else kernel.options.get("compiler", "older")
-    trace = trace_of(run.program, run.chip, run.cores, older, off)
+    trace = trace_of(run.program, run.chip, run.cores, passes_of(kernel), off)
     trace.meta = meta_of(run, kernel)
     return trace
-
-
-def meta_of(run: Run, kernel: Kernel) -> dict[str, object]:
-    """What ran on what, for the receipt of a trace."""
-    return {
-        "kernel": name_of(kernel),
-        "chip": run.chip.key,
-        "core": run.core.name,
-        "api": run.api,
-        "api_version": ".".join(str(part) for part in run.compiler.version),
-        "cores": run.cores,
-        "time_only": not run.values,
-        "notes": tuple(run.program.notes),
-        "constants": fitted(run.chip),
-        "version": __version__,
-    }
-
-
-def fitted(chip: Chip) -> int:
-    """How many numbers of a chip's timing were adjusted to kernel latencies on that chip."""
-    sources = (getattr(value, "source", "") for _, value in numbers(chip.core))
-    return sum("fitted" in source and not source.startswith("as on ") for source in sources)
-
-
-def name_of(kernel: Kernel) -> str:
-    """What a kernel is called."""
-    return getattr(kernel.function, "__name__", "kernel")

@@ -152,8 +152,6 @@ def _read(path: Any) -> Any:
 
 def constant_tensor(constant: Any, dtype: Any = None) -> Any:
     """An HBM tensor that holds an array from the start."""
-    from trnlab.sim import memory
-
     values = np.asarray(constant)
     kind = formats.format_of(dtype if dtype is not None else values.dtype)
     made = make(values.shape, kind, Space.shared_hbm, "constant")
@@ -162,17 +160,15 @@ def constant_tensor(constant: Any, dtype: Any = None) -> Any:
         stored = np.clip(values.astype(np.int64), limits.min, limits.max).astype(limits.dtype)
     else:
         stored = formats.narrow(values.astype(np.float32), kind)
-    memory.write(made, np.ascontiguousarray(stored))
+    running().preset(made, np.ascontiguousarray(stored))
     return made
 
 
 def shared_identity_matrix(n: int, dtype: Any = "uint8", dst: Any = None) -> NkiTensor:
     """The n x n identity in SBUF."""
-    from trnlab.sim import memory
-
     made = dst if dst is not None else make((n, n), dtype, SBUF, "identity")
     kind = formats.format_of(made.dtype)
-    memory.write(made, formats.narrow(np.eye(n, dtype=np.float32), kind))
+    running().preset(made, formats.narrow(np.eye(n, dtype=np.float32), kind))
     running().note("shared_identity_matrix is charged no time: the compiler loads it once")
     return made
 

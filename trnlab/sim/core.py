@@ -25,6 +25,7 @@ from trnlab.isa.ops import Activation
 from trnlab.isa.rules import ALLOCATED, ALWAYS, LATEST, Compiler, Verdict, code_of, since
 from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile
 from trnlab.machine.chip import Chip
+from trnlab.sim import memory
 from trnlab.sim.capacity import PSUM_ALIGN, misplaced
 from trnlab.sim.collectives import collective_cost
 from trnlab.sim.cost import Cost, cost, with_addresses
@@ -41,6 +42,7 @@ from trnlab.sim.findings import found_in
 from trnlab.sim.groups import Rounding
 from trnlab.sim.loops import order_free
 from trnlab.sim.midway import read_midway
+from trnlab.sim.operands import described, pick
 from trnlab.sim.program import BufferFacts, Program
 from trnlab.sim.shadow import Shadowed
 
@@ -218,6 +220,11 @@ class Run:
         counts[0] += wrong
         counts[1] += of
 
+    def preset(self, tile: Tile, values: np.ndarray) -> None:
+        """Bytes that are there without an instruction, where values are wanted."""
+        if self.values:
+            memory.write(tile, values)
+
     def enter(self, kind: type[Instruction], operands: tuple[Any, ...], key: Any) -> Entry:
         """Checks and prices an instruction that was not seen before."""
         try:
@@ -246,8 +253,8 @@ class Run:
             model,
             self._price(model, bool(broken)),
             broken,
-            tuple(_pick(n, names) for n in (*written, *reads)),
-            tuple(_pick(n, names) for n in reads),
+            tuple(pick(n, names) for n in (*written, *reads)),
+            tuple(pick(n, names) for n in reads),
             tuple(not model.keeps_bits and n not in model.raw for n in reads),
             tuple(n not in model.partial and n not in model.writes for n in reads),
             is_plain_copy(model) and not broken,
@@ -261,7 +268,7 @@ class Run:
         self, kind: type[Instruction], operands: tuple[Any, ...], error: Exception
     ) -> IllegalInstruction:
         """Operands that no rule foresaw, so that neither legality nor cost can be told."""
-        given = _described(kind, operands)
+        given = described(kind, operands)
         what = f"{kind.name}: these operands make no sense ({error})"
         return IllegalInstruction(what, given, place=self.here(), see=kind.page)
 
@@ -357,7 +364,7 @@ class Run:
         try:
             self.executor.compute(entry, operands, mask)
         except OutOfBounds as error:
-            error.given |= _described(type(entry.model), operands)
+            error.given |= described(type(entry.model), operands)
             raise
         except ERRORS as error:
             if entry.broken:  # its rules were reported; what it would give is not defined
@@ -379,18 +386,6 @@ class Run:
                 self.tell(found.error(self.program), warning=True)
         for key, error in found_in(self.program, self.core, self.api, self.executor.witness):
             self.found.setdefault(key, error)
-
-
-def _described(kind: type[Instruction], operands: tuple[Any, ...]) -> dict[str, str]:
-    return {
-        f.name: value.describe() if isinstance(value, Tile) else repr(value)[:60]
-        for f, value in zip(fields(kind), operands, strict=False)
-    }
-
-
-def _pick(name: str, names: list[str]) -> tuple[int, int]:
-    field_name, _, item = name.partition("[")
-    return names.index(field_name), int(item[:-1]) if item else -1
 
 
 def _user_frame(above: int = 1) -> FrameType:

@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 
 from trnlab.machine.catalogue import chip as find_chip
-from trnlab.nki.jit import fitted
+from trnlab.nki.receipt import fitted
 from trnlab.studies.measurements import Measurement, published
 from trnlab.studies.timed import KERNELS, instruction_time, seconds, traces
 

@@ -117,8 +117,7 @@ def full(
         )
     for tile in each_tile(made):
         if tile.space is PSUM and fill_value == 0:
-            if running().values:
-                memory.write(tile, np.zeros(tile.shape, formats.storage(tile.dtype)))
+            running().preset(tile, np.zeros(tile.shape, formats.storage(tile.dtype)))
         else:
             emit(Memset, tile, fill_value)
     return made
