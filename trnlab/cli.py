@@ -1,24 +1,13 @@
 """The command line: thin verbs, each calling a function that a user can import."""
 
-import os
 import sys
-import traceback
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
-from dataclasses import replace
-from pathlib import Path
-from sysconfig import get_paths
 from typing import Annotated, Any, Optional
 
 import typer
 
-from trnlab.errors import (
-    BadArguments,
-    Place,
-    ProgramError,
-    TrnlabError,
-    UnknownName,
-    Violations,
-)
+from trnlab.errors import BadArguments, TrnlabError, UnknownName
+from trnlab.studies.complaint import placed, user_lines, users_fault
 
 app = typer.Typer(
     help="A Trainium system in software: run NKI kernels; values, time, energy and why.",
@@ -176,6 +165,64 @@ def migrate(
     typer.echo("\n".join(report(file, places, to) for file, places in found.items()), nl=False)
 
 
+@app.command()
+def score(
+    kernel: Annotated[str, typer.Argument(help="the candidate: FILE or FILE:KERNEL")],
+    reference: Annotated[str, typer.Argument(help="what is right: FILE or FILE:FUNCTION")],
+    inputs: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads this at run time
+        typer.Option("--in", help="an input: 'bf16[128,512]', 'scale=0.5'"),
+    ] = None,
+    hidden: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="inputs of a case that is not told: 'bf16[256,512]; scale=0.5'"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="how many sets of values to try")] = 3,
+    seed: Annotated[int, typer.Option(help="a secret that the values depend on")] = 0,
+    chip: Annotated[str, typer.Option(help="trn1, trn2 or trn3")] = "trn2",
+    grid: Annotated[
+        Optional[list[int]],  # noqa: UP045
+        typer.Option(help="of the launch, one number a dimension"),
+    ] = None,
+    tolerance: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="relative error; otherwise by the formats of the inputs"),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="for the candidate to make its program")] = 10,
+    json: Annotated[bool, typer.Option("--json", help="print the answer as JSON")] = False,
+) -> None:
+    """Score a kernel nobody knows: right or not, time, counters, violations."""
+    from json import dumps
+
+    from trnlab.studies.score import describe, score_files
+
+    with _waiting(f"scoring {kernel}", quiet=json):
+        told = score_files(
+            kernel, reference, inputs=inputs or [], seeds=seeds, seed=seed, chip=chip,
+            hidden=[case.split(";") for case in hidden or []], grid=grid or [],
+            tolerance=tolerance, seconds=seconds,
+        )  # fmt: skip
+    typer.echo(dumps(told, indent=2) if json else describe(told))
+    sys.exit(0 if told["correct"] else 1)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="of 127.0.0.1; 0 takes a free one")] = 8711,
+    workers: Annotated[int, typer.Option(min=1, help="candidates at the same time")] = 2,
+    token: Annotated[str, typer.Option(envvar="TRNLAB_TOKEN", help="what callers must show")] = "",
+) -> None:
+    """Score kernels for many callers on this machine: POST JSON to /score."""
+    from trnlab.studies.serve import Service
+
+    with Service(port, workers, token) as service:
+        typer.echo(f"scoring at {service.url}/score, {workers} at a time")
+        try:
+            service.serve_forever()
+        except KeyboardInterrupt:
+            typer.echo(f"{service.answered} answered, {service.refused} refused")
+
+
 @app.command("pytest", context_settings=PASS_ON | {"help_option_names": []})
 def pytest(context: typer.Context) -> None:
     """Run a test-suite with pytest: its kernels run on a simulated NeuronCore."""
@@ -296,60 +343,15 @@ def main() -> None:
     try:
         app()
     except TrnlabError as error:
-        _fail(_placed(error))
+        _fail(placed(error))
     except UserWarning as warning:
         _fail(str(warning))
     except Exception as error:
-        if not _users_fault(error):
+        if not users_fault(error):
             raise
-        _fail("".join(_user_lines(error)).rstrip())
+        _fail("".join(user_lines(error)).rstrip())
 
 
 def _fail(text: str) -> None:
     typer.echo(f"error: {text}", err=True)
     sys.exit(1)
-
-
-def _placed(error: TrnlabError) -> str:
-    """An error's text with the user's line, which errors from deep inside do not know."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if _owner(f) == "user"]
-    if not frames or getattr(error, "place", None) or isinstance(error, Violations):
-        return str(error)
-    place = Place(frames[-1].filename, frames[-1].lineno or 0)
-    if isinstance(error, ProgramError):
-        return str(replace(error, place=place))
-    return f"{error}\n  at  {place}"
-
-
-OURS = str(Path(__file__).parent) + os.sep
-LIBRARIES = tuple({str(Path(p)) + os.sep for n, p in get_paths().items() if n != "data"})
-
-
-def _owner(frame: traceback.FrameSummary) -> str:
-    """Whose code a frame is: ours, a library's (Python's own included) or the user's."""
-    if frame.filename.startswith((OURS, "<trnlab")):
-        return "ours"
-    return "library" if frame.filename.startswith(("<", *LIBRARIES)) else "user"
-
-
-def _users_fault(error: BaseException) -> bool:
-    """Whether the user's code caused this: it, or a library that it called, raised it."""
-    if isinstance(error, SyntaxError):
-        return not (error.filename or "").startswith(OURS)
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        owner = _owner(frame)
-        if owner == "user":
-            return True
-        if owner == "ours" and frame.name != "__getattr__":  # a misspelled name is not our fault
-            return False
-    return False
-
-
-def _user_lines(error: BaseException) -> list[str]:
-    """The user's own traceback: from their first line on, without what lies between in trnlab."""
-    frames = list(traceback.extract_tb(error.__traceback__))
-    while frames and _owner(frames[0]) != "user":
-        del frames[0]
-    shown = traceback.format_list([f for f in frames if _owner(f) != "ours"])
-    return ["the script raised an exception of its own\n", *shown,
-            *traceback.format_exception_only(error)]  # fmt: skip

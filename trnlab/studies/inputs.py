@@ -3,7 +3,7 @@
 import ast
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from trnlab import formats
 from trnlab.errors import BadArguments, UnknownName
 
+Maker = Callable[[tuple[int, ...], Any], np.ndarray]
 ARRAY = re.compile(r"^(?P<dtype>\w+)\[(?P<shape>\s*\d+\s*(,\s*\d+\s*)*,?\s*)\]$")
 
 
@@ -19,16 +20,13 @@ def make_inputs(texts: list[str], seed: int = 0) -> tuple[list[Any], dict[str, A
 
     Floats are uniform in [-1, 1), integers in [0, 8): the same for the same seed.
     """
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
     generator = np.random.default_rng(seed)
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if equals and name.strip().isidentifier():
-            kwargs[name.strip()] = _make(value.strip(), generator)
-        else:
-            args.append(_make(text.strip(), generator))
-    return args, kwargs
+    return _arguments(texts, lambda shape, dtype: _random(shape, dtype, generator))
+
+
+def make_shapes(texts: list[str]) -> tuple[list[Any], dict[str, Any]]:
+    """As `make_inputs`, but arrays without values: zeros that take no memory."""
+    return _arguments(texts, lambda shape, dtype: np.broadcast_to(_zero(dtype), shape))
 
 
 def check_names(names: Iterable[str], function: Any) -> None:
@@ -41,17 +39,37 @@ def check_names(names: Iterable[str], function: Any) -> None:
             raise UnknownName(f"parameter of {function.__name__}", name, parameters)
 
 
-def _make(text: str, generator: np.random.Generator) -> Any:
-    array = ARRAY.match(text)
-    if array is None:
+def _arguments(texts: list[str], array: Maker) -> tuple[list[Any], dict[str, Any]]:
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if equals and name.strip().isidentifier():
+            kwargs[name.strip()] = _make(value.strip(), array)
+        else:
+            args.append(_make(text.strip(), array))
+    return args, kwargs
+
+
+def _make(text: str, array: Maker) -> Any:
+    found = ARRAY.match(text)
+    if found is None:
         return _literal(text)
-    shape = tuple(int(n) for n in array["shape"].strip(" ,").split(","))
-    dtype = formats.format_of(array["dtype"])
+    shape = tuple(int(n) for n in found["shape"].strip(" ,").split(","))
+    dtype = formats.format_of(found["dtype"])
     if min(shape) < 1:
         raise BadArguments(f"--in '{text}' has no elements", limit="every dimension is at least 1")
+    return array(shape, dtype)
+
+
+def _random(shape: tuple[int, ...], dtype: Any, generator: np.random.Generator) -> np.ndarray:
     if formats.is_integer(dtype):
         return generator.integers(0, 8, shape).astype(formats.storage(dtype))
     return formats.narrow(generator.uniform(-1, 1, shape).astype(np.float32), dtype)
+
+
+def _zero(dtype: Any) -> np.ndarray:
+    return np.zeros((), formats.storage(dtype))
 
 
 def _literal(text: str) -> Any:

@@ -1,0 +1,359 @@
+"""Scores: what is right, what is not, and candidates that would rather do something else."""
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import trnlab
+from trnlab import cli
+from trnlab.errors import BadArguments, UnknownName
+from trnlab.studies.judge import compare
+from trnlab.studies.request import MB, request_of
+from trnlab.studies.score import score, score_files
+from trnlab.studies.serve import Service
+
+SHAPE = "f32[128,64]"
+REFERENCE = "def reference(x, y):\n    return x + y\n"
+KERNEL = """
+import nki
+import nki.isa as nisa
+import nki.language as nl
+
+@nki.jit
+def kernel(x, y):
+    out = nl.ndarray(x.shape, x.dtype, buffer=nl.shared_hbm)
+    a, b = nl.load(x), nl.load(y)
+    nisa.tensor_tensor(a, a, b, nl.add)
+    nl.store(out, a)
+    return out
+"""
+OLDER = """
+import neuronxcc.nki as nki
+import neuronxcc.nki.language as nl
+
+@nki.jit
+def kernel(x, y):
+    out = nl.ndarray(x.shape, x.dtype, buffer=nl.shared_hbm)
+    rows, columns = nl.arange(128)[:, None], nl.arange(x.shape[1])[None, :]
+    for tile in nl.affine_range((x.shape[0] + 127) // 128):
+        inside = tile * 128 + rows < x.shape[0]
+        a = nl.load(x[tile * 128 + rows, columns], mask=inside)
+        b = nl.load(y[tile * 128 + rows, columns], mask=inside)
+        nl.store(out[tile * 128 + rows, columns], a + b, mask=inside)
+    return out
+"""
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="walls of Linux")
+
+
+def scored(kernel: str = KERNEL, reference: str = REFERENCE, **asked: Any) -> dict[str, Any]:
+    asked = {"inputs": [SHAPE, SHAPE], "seeds": 2, "seconds": 60} | asked
+    return score(kernel=kernel, reference=reference, **asked)
+
+
+def made(source: str) -> Any:
+    scope: dict[str, Any] = {}
+    trnlab.activate()
+    exec(source, scope)
+    return scope["kernel"]
+
+
+# --- honest candidates
+
+
+def test_a_right_kernel_takes_the_time_that_it_takes_in_a_run():
+    told = scored()
+    assert told["verdict"] == "correct"
+    x = np.ones((128, 64), np.float32)
+    assert told["seconds"] == trnlab.run(made(KERNEL))(x, x)[1].seconds
+    (case,) = told["cases"]
+    assert case["errors"] == [0.0, 0.0]
+    assert case["counters"]["hbm_read_bytes"] == 2 * x.nbytes
+    assert told == scored(), "the same request has the same answer"
+
+
+@pytest.mark.parametrize("written", ["", "@nki.compiler.skip_middle_end_transformations\n"])
+def test_a_kernel_of_the_older_api_with_its_masks_and_its_compiler(written: str):
+    kernel = OLDER.replace("@nki.jit", written + "@nki.jit")
+    told = scored(kernel, inputs=["f32[200,64]"] * 2, chip="trn1")
+    assert told["verdict"] == "correct"
+    x = np.ones((200, 64), np.float32)
+    assert told["seconds"] == trnlab.run(made(kernel), "trn1")(x, x + 1)[1].seconds
+
+
+def test_a_wrong_kernel():
+    told = scored(KERNEL.replace("nl.add", "nl.subtract"))
+    assert (told["verdict"], told["correct"], told["seconds"]) == ("wrong", False, None)
+    assert min(told["cases"][0]["errors"]) > 0.1
+
+
+def test_a_broken_rule():
+    told = scored(KERNEL.replace("nisa.tensor_tensor", "a = a[1:65]\n    nisa.tensor_tensor"))
+    assert told["verdict"] == "illegal"
+
+
+def test_values_that_nobody_wrote_are_a_violation():
+    told = scored(KERNEL.replace("nl.store(out, a)", "nl.store(out[0:64, :], a[0:64, :])"))
+    assert told["verdict"] == "illegal"
+    assert "UninitialisedRead" in told["cases"][0]["violations"][0]
+
+
+def test_a_rule_that_only_the_source_shows():
+    told = scored(KERNEL.replace("nl.load(y)", "nl.transpose(nl.load_transpose2d(out))"),
+                  inputs=["f32[128,128]", "f32[128,128]"])  # fmt: skip
+    assert told["verdict"] == "illegal"
+    found = told["cases"][0]["violations"]
+    assert sum("local to the kernel" in text for text in found) == 1
+
+
+def test_hidden_shapes_are_judged_and_not_told():
+    hidden = [["f32[128,48]", "f32[128,48]"]]
+    told = scored(KERNEL.replace("x.shape,", "(128, 64),"), hidden=hidden)
+    assert told["verdict"] != "correct"
+    assert [case["verdict"] == "correct" for case in told["cases"]] == [True, False]
+    assert "48" not in json.dumps(told["cases"][1])
+
+
+def test_a_reference_may_be_a_kernel():
+    assert scored(reference=KERNEL, reference_name="kernel")["verdict"] == "correct"
+
+
+def test_a_kernel_that_branches_on_values_is_not_modelled():
+    told = scored(KERNEL.replace("a, b =", "nl.load(x[nl.load(y)[0:1, 0:1], :])\n    a, b ="))
+    assert told["verdict"] in ("not modelled", "illegal")
+    assert not told["correct"]
+
+
+# --- other candidates: what runs before the kernel is asked for
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "import numpy as np\nnp.array_equal = np.allclose = lambda *_, **__: True",
+        "import trnlab.sim.cost, trnlab.studies.judge\n"
+        "trnlab.studies.judge.compare = lambda *_: 0.0\n"
+        "trnlab.sim.cost.cost = lambda *_: None",
+        "import time\ntime.perf_counter = time.time = lambda: 0.0",
+    ],
+    ids=["numpy", "trnlab", "clock"],
+)
+def test_patches_stay_in_the_candidate(attack: str):
+    told = scored(KERNEL.replace("nl.add", "nl.subtract") + attack)
+    assert not told["correct"]
+
+
+def test_a_constant_is_no_result():
+    body = "return nl.shared_constant(__import__('numpy').zeros(x.shape, 'float32'))"
+    told = scored(KERNEL.replace("    return out", f"    {body}"))
+    assert told["verdict"] == "wrong"
+    notes = told["cases"][0]["notes"]
+    assert any("the same whatever the inputs are" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("attack", "verdict", "said"),
+    [
+        ("while True: pass", "limit", "longer than"),
+        ("import ctypes\nctypes.string_at(0)", "failed", "no program"),
+        ("import os\nos._exit(0)", "failed", "no program"),
+        ("raise SystemExit", "failed", "SystemExit"),
+        ("import os\nwhile True: os.write(2, b'x' * 65536)", "limit", "printed more than"),
+        ("import os\nwhile True: os.write(3, b'x' * 65536)", "limit", "program is longer"),
+        ("held = bytearray(1 << 40)", "limit", "MemoryError"),
+        ("1 / 0", "failed", "ZeroDivisionError"),
+        ("kernel = 3", "failed", "kernel"),
+        ("def kernel(", "failed", "SyntaxError"),
+        ('import os\nos.write(3, b\'{"verdict": "correct"}\\n\')', "illegal", "malformed"),
+        ("import os\nos.write(3, b'[' * 100000 + b'\\n')", "failed", "malformed"),
+        ("import os\nos.write(3, b'\\xff\\n')", "failed", "malformed"),
+    ],
+)
+def test_candidates_that_do_something_else(attack: str, verdict: str, said: str):
+    # Whatever a candidate does, it is killed in the end: only the first needs the time it gets.
+    seconds = 3 if "while True: pass" in attack else 60
+    told = scored(KERNEL + attack, seconds=seconds, output=4 * MB)
+    assert told["verdict"] == verdict
+    assert said in told["error"]
+
+
+@LINUX
+def test_forks_end_with_the_candidate():
+    attack = "import os, time\nprint(os.getcwd())\nif os.fork() == 0: os.setsid(); time.sleep(600)"
+    told = scored(KERNEL + attack)
+    assert told["verdict"] == "correct"
+    folder = told["printed"].strip()
+    assert folder
+    commands = [_text(process / "cmdline") for process in Path("/proc").glob("[0-9]*")]
+    assert not [command for command in commands if folder in command]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+@LINUX
+def test_files_elsewhere_are_out_of_reach(tmp_path: Path):
+    secret, target = tmp_path / "reference.py", tmp_path / "written"
+    secret.write_text(REFERENCE)
+    told = scored(KERNEL + f"open({str(target)!r}, 'w').write('x')")
+    walls = [wall for wall in told["receipt"]["confined"] if "its own folder" in wall]
+    if not walls:
+        pytest.skip("this kernel has no Landlock")
+    assert not target.exists()
+    assert "PermissionError" in told["error"]
+    told = scored(KERNEL + f"print(open({str(secret)!r}).read())")
+    assert "PermissionError" in told["error"]
+    told = scored(KERNEL + "open('mine', 'w').write('x')")
+    assert told["verdict"] == "correct"
+
+
+def test_what_a_candidate_prints_is_told():
+    assert scored(KERNEL + "print('hello')")["printed"] == "hello\n"
+
+
+# --- requests
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ([], BadArguments, "JSON object"),
+        ({"kernel": "x"}, BadArguments, "'reference'"),
+        ({"kernl": "x"}, UnknownName, "did you mean 'kernel'"),
+        ({"kernel": "x", "reference": "y", "seeds": "many"}, BadArguments, "whole number"),
+        ({"kernel": "x", "reference": "y", "seeds": 10**6}, BadArguments, "seeds"),
+        ({"kernel": "x", "reference": "y", "chip": "trn9"}, UnknownName, "trn9"),
+        ({"kernel": "x", "reference": "y", "inputs": ["f33[2]"]}, UnknownName, "f33"),
+        ({"kernel": "x", "reference": "y", "inputs": "f32[2]"}, BadArguments, "a list"),
+        ({"kernel": "x", "reference": "y", "grid": [0]}, BadArguments, "instances"),
+        ({"kernel": "x", "reference": "y", "seconds": float("nan")}, BadArguments, "seconds"),
+    ],
+)
+def test_requests_that_make_no_sense(given: Any, error: type[Exception], said: str):
+    with pytest.raises(error, match=said):
+        request_of(given)
+
+
+def test_a_reference_that_fails_is_not_the_candidates_fault():
+    with pytest.raises(BadArguments, match=r"reference.py:1: ZeroDivisionError"):
+        scored(reference="def reference(x, y): return 1 / 0")
+    with pytest.raises(BadArguments, match="reference"):
+        scored(reference_name="referee")
+
+
+def test_files_and_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    (tmp_path / "what.py").write_text(REFERENCE)
+    monkeypatch.chdir(tmp_path)
+    words = ["score", "kernel.py", "what.py:reference", "--in", SHAPE, "--in", SHAPE]
+    found = CliRunner().invoke(cli.app, words)
+    assert found.exit_code == 0, found.output
+    assert found.output.startswith("correct")
+    found = CliRunner().invoke(cli.app, [*words, "--chip", "trn1", "--json"])
+    assert json.loads(found.output)["receipt"]["chip"] == "trn1"
+    with pytest.raises(UnknownName, match=r"kernel\.py"):
+        score_files("kernl.py", "what.py")
+
+
+@pytest.mark.parametrize(
+    ("given", "want", "error"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0.0),
+        ([np.nan, 2.0], [np.nan, 2.0], 0.0),
+        ([np.inf, 2.0], [np.inf, 2.0], 0.0),
+        ([3.0, 4.0], [4.0, 4.0], 0.125),
+        ([0.0, 0.0], [0.0, 0.0], 0.0),
+        ([0.5, 0.0], [0.0, 0.0], 0.5),
+        ([np.nan, 2.0], [1.0, 2.0], "NaN"),
+        ([-np.inf, 2.0], [np.inf, 2.0], "infinite"),
+        ([1.0], [1.0, 2.0], "output 0 is"),
+    ],
+)
+def test_errors_are_relative_to_the_tensor(given: Any, want: Any, error: Any):
+    found = compare([np.array(given, np.float32)], [np.array(want)])
+    assert found == error if isinstance(error, float) else error in str(found)
+
+
+def test_integers_are_compared_exactly():
+    given = [np.array([1, 2], np.int32)]
+    assert compare(given, [np.array([1, 2])]) == 0.0
+    assert "exactly" in str(compare(given, [np.array([1, 3])]))
+    assert "2 outputs" in str(compare(given * 2, given))
+
+
+# --- the service
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with Service(0, 2, "secret") as made:
+        thread = threading.Thread(target=made.serve_forever, daemon=True)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+def ask(
+    service: Service, body: Any, method: str = "POST", path: str = "/score", **more: str
+) -> Any:
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer secret"} | more
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    connection = HTTPConnection("127.0.0.1", service.server_address[1], timeout=300)
+    with closing(connection):
+        connection.request(method, path, data, headers)
+        with connection.getresponse() as answer:
+            return answer.status, json.loads(answer.read())
+
+
+def test_the_service_lives(service: Service):
+    good = {"kernel": KERNEL, "reference": REFERENCE, "inputs": [SHAPE, SHAPE], "seconds": 60}
+    bad = good | {"kernel": KERNEL + "import os\nos.kill(os.getppid(), 9)\nos._exit(1)"}
+    found: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda r=request: found.append(ask(service, r)))
+        for request in (good, bad, good)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    verdicts = sorted(told["verdict"] for status, told in found if status == 200)
+    assert verdicts == ["correct", "correct", "failed"]
+    assert ask(service, b"", "GET", "/health") == (200, {"answered": 3, "refused": 0})
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "status", "said"),
+    [
+        (b"{", {}, 400, "property name"),
+        (b"\xff", {}, 400, "decode"),
+        (b"[" * 100_000, {}, 400, "recursion"),
+        ({"kernel": "x"}, {}, 400, "reference"),
+        ({}, {"Content-Type": "text/plain"}, 415, "application/json"),
+        ({}, {"Content-Length": "99999999999"}, 413, "at most"),
+        ({}, {"Content-Length": "-1"}, 413, "at most"),
+        ({}, {"Host": "evil.example"}, 403, "answers to that only"),
+        ({}, {"Authorization": "Bearer guess"}, 401, "token"),
+        ({}, {"path": "/elsewhere"}, 404, "nothing at"),
+    ],
+)
+def test_malformed_requests_are_refused(
+    service: Service, body: Any, more: dict[str, str], status: int, said: str
+):
+    got, told = ask(service, body, **more)
+    assert got == status
+    assert said in told["error"]
+    assert ask(service, b"", "GET", "/health")[0] == 200
