@@ -12,6 +12,7 @@ import trnlab.nki.language as nl
 from trnlab.errors import BadArguments, Deadlock, NotModelled, UnknownName, Violations
 from trnlab.nki import entry, jit
 from trnlab.nki.collectives import ReplicaGroup
+from trnlab.nki.receipt import fitted
 
 X = np.ones((128, 256), np.float32)
 FOUR = ReplicaGroup([[0, 1, 2, 3]])
@@ -261,7 +262,7 @@ def test_the_receipt_says_which_rank_of_what():
     assert seen[0].trace.seconds == max(t.seconds for t in traces)
     assert seen[0].rerun("trn1").violations == ()
     whole = trnlab.run_ranks(summed, [(X, FOUR)] * 4, system="trn2.48xlarge")[1][0]
-    core = jit.fitted(jit.find_chip("trn2"))
+    core = fitted(jit.find_chip("trn2"))
     assert (
         whole.meta["constants"] == core + 2
     )  # shares of the links, fitted to where algorithms change
