@@ -200,7 +200,6 @@ def replay(
     run.program.places = program.places()
     if not run.program.places:
         raise malformed("it names no source line")
-    run._places = run.program.places
     return _Replaying(program, run, program.buffers(run, inputs), len(inputs)).all()
 
 
