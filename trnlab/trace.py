@@ -11,6 +11,22 @@ import numpy as np
 # Why a span did not start earlier.
 CAUSES = ("first", "engine busy", "data", "buffer", "memory", "queue busy", "clock", "rank")
 
+# A tensor that was on chip: in which memory of MEMORIES, on which core, which name and line, at
+# which byte of a partition (-1: not the kernel's choice), bytes a partition, from when until when.
+MEMORIES = ("sbuf", "psum")
+HELD = np.dtype(
+    [
+        ("memory", np.int8),
+        ("core", np.int16),
+        ("tensor", np.int32),
+        ("where", np.int32),
+        ("byte", np.int64),
+        ("size", np.int64),
+        ("since", np.float64),
+        ("until", np.float64),
+    ]
+)
+
 
 class Span(NamedTuple):
     """One row of a trace; times in seconds."""
@@ -34,7 +50,8 @@ class Trace:
     ``busy_until`` is when the lane could take the next span, ``stop`` when the result was visible.
     ``counters`` maps a name to (times, values); ``totals`` holds sums such as ``flops`` and
     ``hbm_read_bytes``; ``meta`` says what ran on what. ``tensors`` says which tensor spans of a
-    (name, where) move.
+    (name, where) move; ``held`` has a row of HELD for each tensor that was on chip, named by
+    ``holders``.
     """
 
     lanes: tuple[str, ...] = ()
@@ -54,6 +71,8 @@ class Trace:
     totals: dict[str, float] = field(default_factory=dict)
     meta: dict[str, object] = field(default_factory=dict)
     tensors: tuple[tuple[int, int, str], ...] = ()
+    held: np.ndarray = field(default_factory=lambda: np.zeros(0, HELD))
+    holders: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.start)
@@ -130,10 +149,10 @@ class Trace:
             texts = json.loads(held["texts"].tobytes())
             names = texts.pop("counters")
             counters = {n: (held[f"times{i}"], held[f"values{i}"]) for i, n in enumerate(names)}
-            texts |= {name: tuple(texts[name]) for name in ("lanes", "names", "wheres")}
+            texts |= {name: tuple(texts[name]) for name in ("lanes", "names", "wheres", "holders")}
             texts["tensors"] = tuple((n, w, t) for n, w, t in texts["tensors"])
             return Trace(**texts, **{name: held[name] for name in _COLUMNS}, counters=counters)
 
 
-_TEXTS = ("lanes", "names", "wheres", "copies", "basis", "totals", "meta", "tensors")
+_TEXTS = ("lanes", "names", "wheres", "copies", "basis", "totals", "meta", "tensors", "holders")
 _COLUMNS = tuple(f.name for f in fields(Trace) if f.name not in (*_TEXTS, "counters"))

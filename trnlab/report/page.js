@@ -188,9 +188,69 @@ function drawMemory() {
     if (memory) pen.fillText("of " + bytes(usable) + " (" + percent(most / usable) + ")", 0, top + 43);
   });
 }
+/* Tensors on chip: time to the right, bytes of a partition upwards; tensors of one line share a colour */
+const MAPS = data.maps.map((m) => ({ ...m, high: m.memory === "sbuf" ? 200 : 110,
+  top: m.byte.reduce((most, b, i) => Math.max(most, b + m.size[i]), 1) }));
+const HUES = [210, 24, 140, 285, 190, 345, 48, 255, 95, 320];
+const hueOf = new Map([...new Set(MAPS.flatMap((m) => m.where))].map((w, i) => [w, HUES[i % HUES.length]]));
+let boxes = [];
+function drawMap() {
+  if (!MAPS.length) return;
+  at("held").hidden = false;
+  const height = RULER + MAPS.reduce((sum, m) => sum + m.high + 14, 0);
+  const [pen, width] = prepared(at("map"), height);
+  const scale = ruler(pen, width, height);
+  let y = RULER;
+  boxes = [];
+  for (const m of MAPS) {
+    const usable = found.memory[m.memory].usable, tall = m.high / m.top;
+    m.byte.forEach((byte, i) => {
+      if (m.until[i] < view[0] || m.since[i] > view[1]) return;
+      const x = Math.max(LEFT, LEFT + (m.since[i] - view[0]) * scale);
+      const right = Math.min(width, LEFT + (m.until[i] - view[0]) * scale);
+      const box = [x, y + m.high - (byte + m.size[i]) * tall, Math.max(1, right - x), Math.max(1, m.size[i] * tall)];
+      const roomy = box[2] > 3 && box[3] > 3 ? 0.6 : 0;
+      pen.fillStyle = `hsl(${hueOf.get(m.where[i])} 55% 52%)`;
+      pen.fillRect(box[0], box[1] + roomy, box[2] - roomy, box[3] - roomy);
+      const name = data.holders[m.tensor[i]];
+      if (box[2] > 8 + 6 * name.length && box[3] > 11) {
+        pen.fillStyle = "#fff";
+        pen.fillText(name, box[0] + 4, box[1] + box[3] / 2);
+      }
+      boxes.push([...box, m, i]);
+    });
+    pen.fillStyle = ink("--line");
+    pen.fillRect(LEFT, y + m.high, width - LEFT, 1);
+    pen.fillStyle = ink("--card");
+    pen.fillRect(0, y, LEFT - 1, m.high);
+    pen.fillStyle = ink("--ink");
+    pen.fillText((told.cores > 1 ? "nc" + m.core + " " : "") + m.memory.toUpperCase(), 0, y + 12);
+    pen.fillStyle = ink("--soft");
+    pen.fillText(bytes(usable) + " usable", 0, y + 28);
+    pen.fillText("drawn: " + bytes(m.top), 0, y + 43);
+    y += m.high + 14;
+  }
+}
+function tellTensor(event) {
+  const tip = at("maptip"), x = event.offsetX, y = event.offsetY;
+  const hit = boxes.findLast(([left, top, wide, high]) => x >= left && x <= left + wide && y >= top && y <= top + high);
+  tip.hidden = !hit;
+  if (!hit) return;
+  const [m, i] = hit.slice(4);
+  tip.textContent = data.holders[m.tensor[i]] + "  " + bytes(m.size[i]) + " a partition\n"
+    + short(data.wheres[m.where[i]]) + "\n" + scaled(m.since[i] * 1e-9, "s") + " to " + scaled(m.until[i] * 1e-9, "s")
+    + "\n" + (m.placed[i] ? "at byte " + m.byte[i].toLocaleString("en") + ", where the kernel put it" : "drawn in the first gap that holds it");
+  tip.style.left = Math.min(x + 14, at("map").clientWidth - tip.offsetWidth - 4) + "px";
+  tip.style.top = y + 14 + "px";
+}
+at("map").addEventListener("mousemove", tellTensor);
+at("map").addEventListener("mouseleave", () => { at("maptip").hidden = true; });
+const leftOut = MAPS.reduce((sum, m) => sum + m.more, 0);
+if (leftOut) at("mapsaid").textContent = leftOut.toLocaleString("en") + " smaller or shorter tensors are not drawn";
 function draw() {
   drawTimeline();
   drawMemory();
+  drawMap();
 }
 
 /* Roofline: one point under two roofs, both axes logarithmic */

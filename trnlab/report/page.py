@@ -10,6 +10,7 @@ import numpy as np
 
 from trnlab.errors import TrnlabError
 from trnlab.machine.chip import Chip
+from trnlab.report.memory_map import memory_maps
 from trnlab.report.summary import summarise
 from trnlab.report.timeline import timeline
 from trnlab.report.why import Why
@@ -78,6 +79,8 @@ def contents(trace: Trace, chip: Chip, why: Why | None = None) -> dict[str, Any]
         },
         "merged": merged,
         "counters": {name: _thin(*steps) for name, steps in drawn.counters.items()},
+        "maps": memory_maps(trace),
+        "holders": trace.holders,
         "without": [gain._asdict() for gain in why.gains] if why else None,
         "advice": [item._asdict() for item in why.advice] if why else None,
         "summary": summary,

@@ -69,7 +69,7 @@ def summarise(trace: Trace, chip: Chip) -> dict[str, Any]:
 
 
 def band(trace: Trace, chip: Chip) -> str:
-    """How far off the time may be, and what that rests on: ``band: ±14 %, docs/accuracy.md``.
+    """How far off the time may be, and what that rests on: ``band: ±13 %, docs/accuracy.md``.
 
     The band of the kernels that were timed holds for their API on chips where something was
     measured, is carried over to the other API, and there is none where nothing was measured.

@@ -7,6 +7,8 @@ import numpy as np
 
 from trnlab.trace import CAUSES, Trace
 
+KERNEL = "kernel"  # the lane of its start and end, which no line causes and nothing delays
+
 
 class Line(NamedTuple):
     """One line of source on one lane: seconds that it occupied it, their share of the run, how many
@@ -112,7 +114,7 @@ def by_line(trace: Trace, top: int | None = None) -> list[Line]:
     spans = np.bincount(key, minlength=size)
     path, held = _held(trace)
     spent = np.bincount(key[path], weights=held, minlength=size)
-    used = [lane != "kernel" for lane in trace.lanes]  # whose start and end no line causes
+    used = [lane != KERNEL for lane in trace.lanes]
     ordered = np.argsort(-seconds, kind="stable").tolist()
     order = [row for row in ordered if spans[row] and used[row % lanes]][:top]
     return [
@@ -137,7 +139,9 @@ def _held(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
 def _idle(trace: Trace) -> np.ndarray:
     """Seconds before each span for which its lane had nothing to do."""
     idle = np.zeros(len(trace))
-    for lane in range(len(trace.lanes)):
+    for lane, name in enumerate(trace.lanes):
+        if name == KERNEL:
+            continue
         rows = np.flatnonzero(trace.lane == lane)
         rows = rows[np.argsort(trace.start[rows], kind="stable")]
         free = np.maximum.accumulate(np.append(0.0, trace.busy_until[rows]))[:-1]

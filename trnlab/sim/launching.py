@@ -30,5 +30,7 @@ def launched(trace: Trace, core: Core) -> Trace:
     trace.where = np.append(trace.where, (where, where)).astype(np.int32)
     name = len(trace.names)
     trace.name = np.append(trace.name, (name - 2, name - 1)).astype(np.int32)
+    for moment in ("since", "until"):
+        trace.held[moment] += before
     trace.counters = {key: (t + before, v) for key, (t, v) in trace.counters.items()}
     return trace

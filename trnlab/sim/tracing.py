@@ -10,10 +10,10 @@ from trnlab.sim.launching import launched
 from trnlab.sim.lowering import placed
 from trnlab.sim.moved import moved_tensors
 from trnlab.sim.older import with_its_loads
-from trnlab.sim.program import Program
+from trnlab.sim.program import BufferFacts, Program
 from trnlab.sim.reorder import Reordering
 from trnlab.sim.schedule import QUEUES, RANK, Engines, Scheduler
-from trnlab.trace import Trace
+from trnlab.trace import HELD, MEMORIES, Trace
 
 COLUMNS = {
     "lane": np.int32,
@@ -84,7 +84,8 @@ def _traces(scheduler: Scheduler, chip: Chip, cores: int, ranks: int) -> list[Tr
         stays = scheduler.stays
         if ranks > 1:
             stays = [s for s in stays if program.buffers[s[0]].core // cores == rank]
-        trace.counters = _counters(program, trace, stays, cores)
+        trace.held, trace.holders = _held(program, stays, cores)
+        trace.counters = _counters(program, trace, cores)
         traces.append(launched(trace, chip.core))
     return traces
 
@@ -150,17 +151,34 @@ def _totals(program: Program, cores: int, ranks: int) -> list[dict[str, float]]:
     return found
 
 
+def _held(
+    program: Program, stays: list[tuple[int, float, float]], cores: int
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The tensors on chip, in the order in which they were freed, and their names."""
+    held = np.zeros(len(stays), HELD)
+    if not stays:
+        return held, ()
+    buffers, held["since"], held["until"] = zip(*stays, strict=True)
+    columns = zip(*(program.buffers[b] for b in buffers), strict=True)
+    facts = dict(zip(BufferFacts._fields, columns, strict=True))
+    number = {name: index for index, name in enumerate(dict.fromkeys(facts["name"]))}
+    held["tensor"] = [number[name] for name in facts["name"]]
+    held["memory"] = np.array(facts["space"]) == MEMORIES[1]
+    held["core"] = np.array(facts["core"]) % cores
+    held["where"], held["size"] = facts["place"], facts["row_bytes"]
+    held["byte"] = np.where(facts["placed"], facts["base_byte"], -1)
+    return held, tuple(number)
+
+
 def _counters(
-    program: Program, trace: Trace, stays: list[tuple[int, float, float]], cores: int
+    program: Program, trace: Trace, cores: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     counters = {}
-    starts, stops = (np.array([stay[i] for stay in stays]) for i in (1, 2))
-    spaces = np.array([program.buffers[i].space for i, _, _ in stays])
-    sizes = np.array([program.buffers[i].row_bytes for i, _, _ in stays], float)
-    for space in ("sbuf", "psum"):
-        held = np.flatnonzero(spaces == space)
+    for memory, space in enumerate(MEMORIES):
+        held = trace.held[trace.held["memory"] == memory]
         if len(held):
-            counters[f"{space} bytes"] = occupancy(starts[held], stops[held], sizes[held])
+            sizes = held["size"].astype(float)
+            counters[f"{space} bytes"] = occupancy(held["since"], held["until"], sizes)
     moving = np.flatnonzero(trace.lane // (len(QUEUES) * cores) == 1)
     start, stop, kinds = trace.start[moving], trace.stop[moving], trace.name[moving]
     length = np.maximum(stop - start, 1e-12)
