@@ -8,7 +8,7 @@ pytest_plugins = ("trnlab.studies.plugin",)  # pytest -p trnlab
 _WHERE = {
     "run": "trnlab.studies.run",
     "run_ranks": "trnlab.studies.ranks",
-    "activate": "trnlab.nki.names",
+    "activate": "trnlab.kernels.shipped.names",
     "chip": "trnlab.machine.catalogue",
     "CHIPS": "trnlab.machine.catalogue",
     "system": "trnlab.machine.catalogue.systems",
@@ -27,10 +27,10 @@ __all__ = ["CHIPS", "SYSTEMS", "Deadlock", "NotModelled", "Trace", "TrnlabError"
 
 if TYPE_CHECKING:
     from trnlab.errors import Deadlock, NotModelled, TrnlabError, Violations
+    from trnlab.kernels.shipped.names import activate
     from trnlab.machine.catalogue import CHIPS, chip
     from trnlab.machine.catalogue.systems import SYSTEMS, system
     from trnlab.nki.jit import last_trace
-    from trnlab.nki.names import activate
     from trnlab.studies.departures import trace_values
     from trnlab.studies.ranks import run_ranks
     from trnlab.studies.run import run

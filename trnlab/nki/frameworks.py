@@ -86,6 +86,13 @@ def on_host(function: Any, *_: Any, **__: Any) -> Any:
     return function
 
 
+def nki_jit(function: Any = None, **options: Any) -> Any:
+    """A kernel of the older API that writes its last arguments, as torch_neuronx has them."""
+    from trnlab.nki.legacy.entry import jit
+
+    return jit(function, **options)
+
+
 STAND_INS: dict[str, dict[str, Any]] = {
     "torch_xla": {"device": xla_device, "sync": nothing},
     "torch_xla.core": {},
@@ -94,7 +101,9 @@ STAND_INS: dict[str, dict[str, Any]] = {
         "mark_step": nothing,
         "wait_device_ops": nothing,
     },
-    "torch_neuronx": {"trace": on_host},
+    "torch_neuronx": {"trace": on_host, "nki_jit": nki_jit},
+    "torch_neuronx.xla_impl": {},
+    "torch_neuronx.xla_impl.ops": {"nki_jit": nki_jit},
 }
 
 

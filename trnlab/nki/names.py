@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import sys
 import warnings
+from collections.abc import Callable, Mapping
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
@@ -17,11 +18,15 @@ from trnlab import formats
 from trnlab.errors import NotModelled, TrnlabError
 from trnlab.nki.frameworks import stand_in
 
+Shipped = Mapping[str, Callable[[str], Any]]
 
-def activate(*, shadow: bool = False) -> None:
+
+def activate(*, shadow: bool = False, shipped: Shipped | None = None) -> None:
     """Makes ``import nki`` and ``import neuronxcc.nki`` give the simulated NKI.
 
-    Raises TrnlabError when the vendor's package is installed, unless ``shadow`` is set.
+    ``shipped`` holds modules of library kernels: their names, and what finds a kernel in them (None
+    where it is not there). Raises TrnlabError when the vendor's package is installed, unless
+    ``shadow`` is set.
     """
     for top in TOPS:
         if _installed(top):
@@ -29,7 +34,7 @@ def activate(*, shadow: bool = False) -> None:
             for name in [n for n in sys.modules if n.partition(".")[0] == top]:
                 del sys.modules[name]
     if not any(isinstance(finder, Names) for finder in sys.meta_path):
-        sys.meta_path.insert(0, Names())
+        sys.meta_path.insert(0, Names(shipped or {}))
     stand_in()
 
 
@@ -45,8 +50,9 @@ def _installed(top: str) -> bool:
 class Names(MetaPathFinder, Loader):
     """Gives Python the modules of NKI when they are imported, each generation when first asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, shipped: Shipped) -> None:
         self.made: dict[str, dict[str, ModuleType]] = {}
+        self.shipped = shipped
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """The module of that name, if it is one of NKI's."""
@@ -58,7 +64,8 @@ class Names(MetaPathFinder, Loader):
         if top not in TOPS:
             return {}
         if top not in self.made:
-            self.made[top] = {module.__name__: module for module in MAKERS[top]()}
+            kernels = [_kernels(n, find) for n, find in self.shipped.items() if n.startswith(top)]
+            self.made[top] = {module.__name__: module for module in [*MAKERS[top](), *kernels]}
         return self.made[top]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -95,15 +102,20 @@ def _module(name: str, source: Any = None, **extra: Any) -> ModuleType:
     return module
 
 
-def _empty(name: str, needs: str) -> ModuleType:
-    """A module that gives any name, but nothing that can be called."""
+def _empty(name: str, needs: str, known: Callable[[str], Any] = lambda item: None) -> ModuleType:
+    """A module that gives any name, but only what is known can be called."""
 
     def __getattr__(item: str) -> Any:
         if item.startswith("__"):
             raise AttributeError(f"module {name!r} has no attribute {item!r}")
-        return _not_modelled(f"{name}.{item}", needs)
+        found = known(item)
+        return _not_modelled(f"{name}.{item}", needs) if found is None else found
 
     return _module(name, None, __getattr__=__getattr__)
+
+
+def _kernels(name: str, find: Callable[[str], Any]) -> ModuleType:
+    return _empty(name, "a kernel of the vendor's package: write it, or bring its source", find)
 
 
 def _not_modelled(name: str, needs: str) -> Any:
@@ -181,13 +193,15 @@ def _older() -> list[ModuleType]:
         _empty(f"{root}.nccl.collectives", "collectives of the older API"),
         _module(f"{root}._private"),
         _empty(f"{root}._private.private_api", "instructions that the vendor does not publish"),
-        _empty(f"{root}._private_kernels", "kernels that the vendor does not publish"),
-        _empty(f"{root}._private_kernels.qkv", "kernels that the vendor does not publish"),
-        _empty(f"{root}._private_kernels.RoPE", "kernels that the vendor does not publish"),
-        _empty(f"{root}.kernels", "kernels that come with the vendor's package"),
-        _empty(f"{root}.kernels.attention", "kernels that come with the vendor's package"),
-        _empty(f"{root}.kernels.vision", "kernels that come with the vendor's package"),
         _module("neuronxcc.starfish"),
+        _module("neuronxcc.starfish.penguin"),
+        _module("neuronxcc.starfish.penguin.targets"),
+        _module("neuronxcc.starfish.penguin.targets.nki"),
+        _empty(
+            "neuronxcc.starfish.penguin.targets.nki.private_api",
+            "instructions that the vendor does not publish",
+            {"vnc": language.nc}.get,
+        ),
         _module("neuronxcc.starfish.support"),
         _module("neuronxcc.starfish.support.dtype", language, static_cast=language.static_cast),
         _module("neuronxcc.starfish.support.util", allclose=entry.allclose),

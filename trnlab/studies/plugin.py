@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from trnlab.errors import TrnlabError
+from trnlab.kernels.shipped.names import activate
 from trnlab.nki import jit
-from trnlab.nki.names import activate
 from trnlab.studies.profiler import tools_on_path
 from trnlab.studies.suite import Calls
 

@@ -81,7 +81,7 @@ def api_of(function: Callable[..., Any]) -> str:
 @contextmanager
 def collecting(**changes: Any) -> Any:
     """Collects the results of every kernel call inside, with the settings changed."""
-    from trnlab.nki.names import activate
+    from trnlab.kernels.shipped.names import activate
 
     found: list[Result] = []
     jit.chip_in_use(changes.get("chip"))  # an unknown chip is said before anything runs
