@@ -62,7 +62,7 @@ def flash_attn_bwd(
     dq = nl.ndarray(q_ref.shape, dtype=q_ref.dtype, buffer=nl.shared_hbm)
     dk = nl.ndarray(k_ref.shape, dtype=k_ref.dtype, buffer=nl.shared_hbm)
     dv = nl.ndarray(v_ref.shape, dtype=v_ref.dtype, buffer=nl.shared_hbm)
-    dsinks: Any = sinks
+    dsinks = None
     if sinks is not None:
         dsinks = nl.ndarray(sinks.shape, dtype=sinks.dtype, buffer=nl.shared_hbm)
     for batch in mine(0, q_ref.shape[0]):
@@ -80,7 +80,7 @@ def flash_attn_bwd(
                 one.dq[...] = nisa.memset(shape=(depth, length), value=0, dtype=nl.float32)
                 found.append(one)
                 if dsinks is not None:
-                    _sink(one, sinks[batch, here : here + 1], dsinks[batch, here : here + 1])
+                    _sink(one, sinks, dsinks, batch, here)
             for start, size in cuts(length, CHUNK):
                 there = nl.ds(start, size)
                 keys = nl.load(k_ref[batch, head, 0:depth, there], dtype=kind)
@@ -123,9 +123,9 @@ def _shares(head: Head) -> Any:
     return kept
 
 
-def _sink(head: Head, sink: Any, out: Any) -> None:
+def _sink(head: Head, sinks: Any, out: Any, batch: int, here: int) -> None:
     """The gradient of a sink is less its weight times the shares, summed over the queries."""
-    one = nl.load(sink.reshape((1, 1)), dtype=nl.float32).broadcast_to((LANES, 1))
+    one = nl.load(sinks[nl.ds(batch, 1), nl.ds(here, 1)], dtype=nl.float32).broadcast_to((LANES, 1))
     column = tile(LANES, 1)
     column[...] = nl.copy(one)
     weights = nisa.activation(nl.exp, head.logs, bias=column, scale=-1.0)
@@ -135,7 +135,7 @@ def _sink(head: Head, sink: Any, out: Any) -> None:
     ones, total = tile(LANES, 1), sums(1, 1)
     ones[...] = nisa.memset(shape=(LANES, 1), value=1.0, dtype=nl.float32)
     total[...] = nisa.nc_matmul(parts, ones)
-    nl.store(out.reshape((1, 1)), nisa.tensor_copy(total))
+    nl.store(out[nl.ds(batch, 1), nl.ds(here, 1)], nisa.tensor_copy(total))
 
 
 def _chunk(heads: list[Head], keys: Any, values: Any, sight: Sight, start: int) -> tuple[Any, Any]:
