@@ -210,3 +210,33 @@ trnlab.activate()
 print(sorted({"rich", "typer", "torch", "jax", "numba", "perfetto"} & set(sys.modules)))
 """
     assert run(code, tmp_path) == "[]\n"
+
+
+def test_names_of_the_compiler_are_data_and_compiling_says_what_it_needs(tmp_path):
+    code = """
+import dataclasses
+import trnlab
+trnlab.activate()
+from nki.compiler.driver import compile_to_bir
+from nki.compiler.frontend import NKIFrontend, ParserFrontend, TracerFrontend
+from nki.compiler.kernel_builder import compile_kernel
+from nki.compiler.ncc_driver import CompilationMode, CompiledKernel, CompileOptions
+options = CompileOptions(target="trn2", lnc=2, output_path="a.neff", artifacts_dir=".")
+options = dataclasses.replace(options, mode=CompilationMode.INTEGRATION)
+print(options.disable_backend_optimizations().lnc, issubclass(ParserFrontend, NKIFrontend))
+for attempt in (
+    lambda: compile_to_bir(None, frontend=TracerFrontend(), inputs={}, compile_opts=options),
+    lambda: compile_kernel(None, inputs={}, outputs={}, compile_opts=options),
+    lambda: CompiledKernel.from_frontend(None),
+):
+    try:
+        attempt()
+    except trnlab.NotModelled as error:
+        print(str(error).splitlines()[0], "nki.simulate" in str(error))
+"""
+    assert run(code, tmp_path).splitlines() == [
+        "2 True",
+        "not modelled: nki.compiler.driver.compile_to_bir True",
+        "not modelled: nki.compiler.kernel_builder.compile_kernel True",
+        "not modelled: nki.compiler.ncc_driver.CompiledKernel True",
+    ]

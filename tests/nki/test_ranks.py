@@ -282,9 +282,6 @@ def test_what_cannot_be_run():
         trnlab.run_ranks(entry.jit(summed.function, platform_target="trn3"), [(X, FOUR)] * 1300)
     with pytest.raises(NotModelled, match="with_schedule on several ranks"):
         trnlab.run_ranks(summed.with_schedule([("b", "a")]), [(X, FOUR)])
-    old = jit.Kernel(summed.function, "neuronxcc.nki")
-    with pytest.raises(NotModelled, match="older API"):
-        trnlab.run_ranks(old, [(X, FOUR)])
 
 
 def test_arguments_may_be_named():

@@ -107,7 +107,7 @@ def _note_tensors(here: Launch, offer: Offer) -> None:
     for name, held in offer.tensors.items():
         for tile in held if not name.startswith("metadata") else ():
             here.exchanged.setdefault(tile.storage.index, (tile, offer.line, offer.kind))
-            if tile.storage.index in here.inputs:
+            if tile.storage.index in here.inputs and here.run.api == "nki":
                 report_outside(here, tile.storage.index, "an argument")
 
 

@@ -126,7 +126,7 @@ def _not_modelled(name: str, needs: str) -> Any:
 
 
 def _current(root: str = "nki") -> list[ModuleType]:
-    from trnlab.nki import collectives, entry, isa, language, runners, standins
+    from trnlab.nki import collectives, compiler, entry, isa, language, runners, standins
 
     typing = _module(f"{root}.typing")
     typing.tensor = typing.mutable_tensor = _annotation()  # type: ignore[attr-defined]
@@ -149,6 +149,10 @@ def _current(root: str = "nki") -> list[ModuleType]:
         typing,
         _module(f"{root}.builtin"),
         _module(f"{root}.compiler"),
+        *(
+            _empty(f"{root}.compiler.{name}", compiler.NEEDS, known.get)
+            for name, known in compiler.MODULES.items()
+        ),
         _module(f"{root}.framework"),
         _module(f"{root}.framework.compiled", CompileKernel=runners.CompileKernel),
         _module(f"{root}.framework.kernel", Kernel=entry.Kernel),
@@ -169,7 +173,7 @@ def _host_formats() -> list[ModuleType]:
 
 
 def _older() -> list[ModuleType]:
-    from trnlab.nki.legacy import entry, isa, language
+    from trnlab.nki.legacy import entry, isa, language, nccl
 
     root = "neuronxcc.nki"
     return [
@@ -189,8 +193,8 @@ def _older() -> list[ModuleType]:
             scalar=language.scalar,
         ),
         *_compiler(root),
-        _empty(f"{root}.nccl", "collectives of the older API; those of today's are there"),
-        _empty(f"{root}.nccl.collectives", "collectives of the older API"),
+        _empty(f"{root}.nccl", COLLECTIVES, vars(nccl).get),
+        _empty(f"{root}.nccl.collectives", COLLECTIVES, vars(nccl).get),
         _module(f"{root}._private"),
         _empty(f"{root}._private.private_api", "instructions that the vendor does not publish"),
         _module("neuronxcc.starfish"),
@@ -243,6 +247,7 @@ def _annotation() -> Any:
     return tensor
 
 
+COLLECTIVES = "a collective that public kernels use, with its parameters; try nki.collectives"
 MAKERS = {
     "nki": _current,
     "neuronxcc": _older,

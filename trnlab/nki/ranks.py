@@ -58,12 +58,14 @@ def simulate_ranks(
 
 
 def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: System) -> list[Result]:
-    if kernel.api != "nki":
-        raise NotModelled("ranks that run kernels of the older API", "neuronxcc.nki.nccl")
     if kernel.options.get("schedule"):
         raise NotModelled("with_schedule on several ranks", "names of instructions for each rank")
     check_target(kernel.api, name_of(kernel), system.chip, strict=how.strict)
-    lnc = instances_of(kernel.grid, kernel.api)[0]  # cores of a rank
+    lnc, instances = instances_of(kernel.grid, kernel.api)  # cores of a rank
+    if len(instances) > lnc:
+        raise NotModelled(
+            "a launch grid on ranks", "one instance a core: kernel, or kernel[nl.nc(2)]"
+        )
     if not 0 < len(calls) * lnc <= system.cores:
         raise BadArguments(
             f"{len(calls)} ranks of {lnc} cores do not fit on {system.key}",
@@ -71,6 +73,8 @@ def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: Syst
             fix="use a larger system, such as two of them: system='2xtrn2.48xlarge'",
         )
     run = run_for(how, system.chip, kernel.api, lnc * len(calls))
+    if kernel.api != "nki":
+        run.note("on ranks, what the older compiler does to loads, queues and order is left out")
     departures = set_rounding(run, how.precise, how.stochastic, how.trace_values > 0, how.bound)
     if lnc > 1 and run.values:
         run.executor.witness = Witness(run.program)
@@ -81,8 +85,7 @@ def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: Syst
         returned = _execute(run, kernel, launches, bounds, lnc)
         for here, bound, result in zip(launches, bounds, returned, strict=True):
             bound.check_outputs(result)
-            for index in here.exchanged.keys() & bound.indices(result):
-                report_outside(here, index, "a result")
+            _report_results(here, bound.indices(result), kernel.api)
     except ProgramError as last:  # nothing after this has a meaning, but what came before counts
         last.place = last.place or run.here()
         if not run.found or isinstance(last, Violations):
@@ -142,10 +145,23 @@ def _execute(
         for core in range(lnc):
             ids = (core,) if here.grid else ()
             starts.append((here, here.rank.number * lnc + core, ids, 0))  # type: ignore[union-attr]
-            bodies.append(lambda b=bound: blame.called(kernel.function, b.args, b.kwargs))
+            bodies.append(lambda b=bound, h=here: _body(kernel, h, b))
     turns = Turns(run, mine, switch, called, FIX)
     returned = execute_together(turns, starts, bodies)
     return [bound.joined(returned[i * lnc : (i + 1) * lnc]) for i, bound in enumerate(bounds)]
+
+
+def _report_results(here: Launch, results: set[int], api: str) -> None:
+    """Reports results that a collective has touched; kernels of the older API return them."""
+    for index in here.exchanged.keys() & results if api == "nki" else ():
+        report_outside(here, index, "a result")
+
+
+def _body(kernel: Kernel, here: Launch, bound: Arguments) -> Any:
+    returned = blame.called(kernel.function, bound.args, bound.kwargs)
+    if here.settle is not None:
+        here.settle()
+    return returned
 
 
 def _traces(run: Run, kernel: Kernel, launches: list[Launch], system: System) -> list[Trace]:
