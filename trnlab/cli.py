@@ -58,6 +58,10 @@ def run(
     without: Annotated[
         str, typer.Option(help="mechanisms of time to leave out, such as cold_clock,launch")
     ] = "",
+    shuffle: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="run iterations of nl.affine_range in another order, of this seed"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="of made-up inputs")] = 0,
 ) -> None:
     """Run a script or a kernel on a simulated NeuronCore and report every kernel call."""
@@ -67,7 +71,7 @@ def run(
     how = {"chip": chip or None, "values": not time_only, "timed": not no_time,
            "strict": not as_vendor_sim, "shadow": shadow, "assume": assume,
            "trace_values": trace_values, "bound": bound, "keep": why or bool(html),
-           "api_version": api or None, "without": known(without)}  # fmt: skip
+           "api_version": api or None, "without": known(without), "shuffle": shuffle}  # fmt: skip
     from trnlab.studies.show import check_page_path, check_trace_path, show
 
     if time_only and no_time:

@@ -167,7 +167,7 @@ WARNINGS = {
 
 
 def test_every_construct_is_tried():
-    elsewhere = {"yield", "async", "list as kernel argument"}
+    elsewhere = {"yield", "async", "list as kernel argument", TRACED}
     assert ERRORS.keys() | WARNINGS.keys() | elsewhere == CONSTRUCTS.keys()
 
 
@@ -210,10 +210,59 @@ def test_functions_that_a_kernel_calls_are_read_too():
     assert found.place.line == _numbers.__code__.co_firstlineno + 1
 
 
-@pytest.mark.parametrize("name", CONSTRUCTS)
+TRACED = "number or list changed in a loop"
+
+
+@pytest.mark.parametrize("name", [name for name in CONSTRUCTS if name != TRACED])
 def test_the_older_api_rejects_nothing(name):
     assert not CONSTRUCTS[name].when.covers(Compiler(OLDER))
     assert CONSTRUCTS[name].when.covers(LATEST)
+
+
+def carries(a):
+    count, tiles, total = 0, [], 0.0
+    count = 0
+    tiles = []
+    for i in nl.affine_range(4):
+        count += 1  # 5: from before the loop
+        inside = 0
+        inside += i
+        for j in nl.sequential_range(2):
+            inside += j  # 9: from before the inner loop
+        tiles.append(a[i])  # 10
+        total += 1  # its start is not written out
+    for _ in nl.static_range(2):
+        count += 1
+    for _ in range(2):
+        count -= 1  # 15: a plain range is sequential there
+    return count, tiles, total
+
+
+def test_the_older_compiler_runs_the_body_of_a_loop_once():
+    first = carries.__code__.co_firstlineno
+    found = findings(carries, Compiler(OLDER))
+    assert [(f.construct.name, f.place.line - first) for f in found] == [
+        (TRACED, line) for line in (5, 9, 10, 15)
+    ]
+    assert "happens once with the compiler of neuronxcc.nki" in found[0].error.what
+    assert findings(carries, LATEST) == []
+
+
+def test_that_is_a_warning():
+    from trnlab.nki.legacy import entry as older
+    from trnlab.nki.legacy import language as old
+
+    def kernel(a):
+        rows = 0
+        out = old.ndarray(a.shape, a.dtype, buffer=old.shared_hbm)
+        for i in old.affine_range(2):
+            old.store(out[4 * i : 4 * i + 4], old.load(a[4 * i : 4 * i + 4]))
+            rows += 4
+        return out
+
+    result = run_once(older.jit(kernel), (A,), {})
+    assert [w.rule for w in result.warnings] == ["python/number-or-list-changed-in-a-loop"]
+    assert (result.outputs == A).all()
 
 
 def test_a_kernel_of_the_older_api_may_use_all_of_python():

@@ -18,7 +18,8 @@ from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from trnlab.errors import Place, UnsupportedPython
-from trnlab.isa.rules import Compiler, When, code_of, since
+from trnlab.isa.rules import Compiler, When, before, code_of, since
+from trnlab.nki.carried import carried
 
 PACKAGE = str(Path(__file__).parents[1])
 LIBRARIES = tuple({p for n, p in get_paths().items() if n != "data"})
@@ -29,13 +30,15 @@ class Construct(NamedTuple):
     """A way to write Python: its name, what to write instead, who rejects it, and how surely.
 
     ``known`` says that a rejection was recorded or that the vendor prints its error; otherwise the
-    vendor's guides leave it out or advise against it, and their own kernels may use it.
+    vendor's guides leave it out or advise against it, and their own kernels may use it. ``verb`` is
+    what a compiler does with it.
     """
 
     name: str
     fix: str
     known: bool
     when: When
+    verb: str
 
 
 # Recorded on trn1 with the compilers of 0.2 and 0.3; the vendor's kernel library (April 2026, 111
@@ -73,13 +76,22 @@ _UNLISTED = {
     "with": "only nl.no_reorder() makes a block",
 }
 
+# Programming model of 2.26: loops are traced, Python runs while they are.
+_TRACED = {
+    "number or list changed in a loop": (
+        "compute it from the loop's index, or unroll the loop with nl.static_range"
+    ),
+}
+
+REJECTED, LEFT_OUT = "is rejected by the compiler", "is not in the compiler's guide"
 CONSTRUCTS = {
-    name: Construct(name, fix, known, since(version))
-    for table, known, version in (
-        (_RECORDED, True, "0.2"),
-        (_PRINTED, True, "0.2"),
-        (_ADVISED, False, "0.3"),
-        (_UNLISTED, False, "0.2"),
+    name: Construct(name, fix, verb is REJECTED, when, verb)
+    for table, verb, when in (
+        (_RECORDED, REJECTED, since("0.2")),
+        (_PRINTED, REJECTED, since("0.2")),
+        (_ADVISED, LEFT_OUT, since("0.3")),
+        (_UNLISTED, LEFT_OUT, since("0.2")),
+        (_TRACED, "happens once with the compiler", before("0.2")),
     )
     for name, fix in table.items()
 }
@@ -95,8 +107,7 @@ class Finding:
     @property
     def error(self) -> UnsupportedPython:
         """The finding in the form of every error."""
-        name, fix, known, when = self.construct
-        verb = "is rejected by the compiler" if known else "is not in the compiler's guide"
+        name, fix, _, when, verb = self.construct
         return UnsupportedPython(
             f"Python: {name} {verb} of {when}",
             place=self.place,
@@ -196,6 +207,8 @@ def _first(node: ast.FunctionDef) -> int:
 def _constructs(function: ast.FunctionDef, shift: int) -> Iterator[tuple[str, int]]:
     if function.args.kwonlyargs:
         yield "keyword-only arguments", function.lineno + shift
+    for line in carried(function):
+        yield "number or list changed in a loop", line + shift
     bodies = set(_loop_bodies(function))
     pending: list[ast.AST] = list(function.body)
     while pending:

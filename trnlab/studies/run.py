@@ -28,6 +28,7 @@ def run(
     stochastic: int | None = None,
     api_version: str | None = None,
     without: Iterable[str] = (),
+    shuffle: int | None = None,
 ) -> Callable[..., tuple[Any, Any]]:
     """Returns a function that runs a kernel on arrays and gives (outputs, trace).
 
@@ -37,12 +38,13 @@ def run(
     precision as fp32, and ``stochastic`` is the seed of stochastic rounding; left out, both are
     as ``NKI_PRECISE_FP`` and ``NEURON_RT_STOCHASTIC_ROUNDING_EN`` say. ``api_version`` of `nki`,
     such as "0.3", says whose rules count; the newest unless given.
-    ``without`` names mechanisms of time to leave out (`trnlab.sim.mechanisms`).
+    ``without`` names mechanisms of time to leave out (`trnlab.sim.mechanisms`). ``shuffle`` is the
+    seed of another order for the iterations of ``nl.affine_range`` in the older API.
     """
     off = known(without)
     changes: dict[str, Any] = {
         "values": values, "strict": strict, "assume": assume, "precise": precise,
-        "stochastic": stochastic,
+        "stochastic": stochastic, "shuffle": shuffle,
     }  # fmt: skip
 
     def call(*args: Any, **kwargs: Any) -> tuple[Any, Any]:

@@ -47,6 +47,7 @@ def _loop(values: range, *, parallel: bool) -> Iterator[int]:
     order = list(values)
     if parallel and here.order is not None:
         here.order.shuffle(order)
+        here.run.note("iterations of parallel loops ran in another order, as asked")
     try:
         for number, value in enumerate(order):
             _settle()
