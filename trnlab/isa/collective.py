@@ -4,7 +4,7 @@ A group is what meets: ``srcs`` and ``dsts`` hold the tensors of its first rank,
 and so on. What a rank wrote in its kernel is one share of that.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Literal
@@ -27,7 +27,7 @@ CHANNELS_OF_A_NODE, CHANNELS = 4, 2  # nki.collectives.collective_permute_implic
 class ReplicaGroup:
     """Which ranks take part together: lists of ranks that do not overlap."""
 
-    replica_groups: tuple[tuple[int, ...], ...]
+    replica_groups: Sequence[Sequence[int]]
 
     def __post_init__(self) -> None:
         groups = tuple(tuple(int(rank) for rank in group) for group in self.replica_groups)
@@ -42,7 +42,7 @@ class ReplicaGroup:
 
     def of(self, rank: int) -> tuple[int, ...] | None:
         """The list that a rank is in."""
-        return next((group for group in self.replica_groups if rank in group), None)
+        return next((tuple(group) for group in self.replica_groups if rank in group), None)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from random import Random
 import numpy as np
 import pytest
 
-from tests.support import command
 from trnlab.errors import OrderDependence, OutOfScope, Violations
 from trnlab.nki.jit import Settings, simulate
 from trnlab.nki.legacy import entry
@@ -232,29 +231,3 @@ def test_an_instruction_stands_where_it_was_asked_for():
         nl.store(out, t)
 
     assert run(waits).trace[0].where.endswith(f":{line('waiting load')}")
-
-
-SCRIPT = """
-import numpy as np
-import neuronxcc.nki as nki
-import neuronxcc.nki.language as nl
-
-@nki.jit
-def kernel(a):
-    out = nl.ndarray(a.shape, a.dtype, buffer=nl.shared_hbm)
-    order = [i for i in nl.affine_range(8)]
-    nl.store(out, nl.add(nl.load(a), float(order[-1])))
-    return out
-
-print("last", kernel(np.zeros((8, 8), np.float32))[0, 0])
-"""
-
-
-def test_the_command_line_asks_for_another_order(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "script.py").write_text(SCRIPT)
-    for options, last in (([], 7), (["--shuffle", "0"], last_of_eight(0))):
-        said = command(["run", "script.py", *options], capsys, monkeypatch)
-        assert said.code == 0
-        assert f"last {last}.0" in said.out
-        assert ("ran in another order" in said.out) == bool(options)
