@@ -56,14 +56,14 @@ def compare(program: Program, found: dict[str, np.ndarray], how: str) -> None:
 
 
 def eagerly(function):
-    """Calls a function with every matmul computed at once and every load copied."""
+    """Calls a function with every matmul computed at once and all bytes moved."""
     compute, borrow = Executor.compute, execute.memory.borrow
 
     def at_once(self, entry, operands, mask):
         compute(self, entry, operands, mask)
         self.groups.flush()
 
-    Executor.compute, execute.memory.borrow = at_once, lambda *_: False
+    Executor.compute, execute.memory.borrow = at_once, lambda *_, **__: False
     try:
         return function()
     finally:

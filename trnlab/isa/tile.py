@@ -88,6 +88,24 @@ class Layout:
         return rows + 1, columns + 1, step if row_dimensions == 1 else 1
 
     @cached_property
+    def floor(self) -> tuple[int, int] | None:
+        """Rows and columns of an access without gaps whose elements are in order, else None."""
+        rows, columns, step = self.extent
+        if not self.shape or step != 1 or rows * columns != self.size:
+            return None
+        expected, width = 1, 1
+        for size, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if size == 1:
+                continue
+            if width == columns:
+                expected, width = self.pitch, 0
+            if stride != expected:
+                return None
+            expected *= size
+            width *= size
+        return rows, columns
+
+    @cached_property
     def below(self) -> int:
         """Elements between the lowest one and the first, where a pattern runs backwards."""
         pairs = zip(self.shape, self.strides, strict=True)
@@ -149,16 +167,16 @@ class Buffer:
         "address",
         "base_byte",
         "base_partition",
-        "borrowed",
         "borrowers",
         "data",
         "dtype",
+        "facts",
         "index",
-        "lender",
         "name",
         "pitch",
         "place",
         "shape",
+        "shows",
         "space",
         "summed",
         "written",
@@ -182,9 +200,9 @@ class Buffer:
             pitch = max(1, prod(shape[1:]) if self.on_chip else (shape[-1] if shape else 1))
         self.pitch = pitch
         self.data: np.ndarray | None = None  # raw bytes, once somebody has written
-        self.borrowed: Any = None  # bytes of another tensor that this shows, until either changes
-        self.lender = -1  # the number of that tensor
-        self.borrowers: list[Any] = []  # weak references to the tensors that borrow from this one
+        self.shows: Any = None  # bytes that lie elsewhere: sim.lending
+        self.borrowers: list[Any] = []  # weak references to the tensors that show bytes of this one
+        self.facts: dict[Any, bool] | None = None  # what is known of its bytes: sim.turning
         self.written: bool | np.ndarray | dict[tuple[int, int], Layout] = False
         self.summed: bool | np.ndarray | None = None  # whether what is written are sums: sim.sums
 

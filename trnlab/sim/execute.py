@@ -21,6 +21,7 @@ from trnlab.sim.cost import Cost
 from trnlab.sim.groups import Groups, Rounding
 from trnlab.sim.holes import spread
 from trnlab.sim.races import Witness
+from trnlab.sim.turning import may_turn, turn, turns_exactly
 
 ACCUMULATING = (NcMatmul, NcMatmulMx)
 START_FIRST = "start the sum with accumulate=False, or leave accumulate out"
@@ -40,10 +41,14 @@ class Entry:
     widen: tuple[bool, ...]
     whole: tuple[bool, ...]  # whether all of a read operand must have been written
     copies: bool  # a plain copy, which may be made of a sum that is not computed yet
-    loads: bool  # a transfer to on-chip memory that changes nothing
+    loads: bool  # a copy to on-chip memory that changes nothing
     accumulates: bool
     grouped: bool  # a plain matmul, which may be computed together with others
     limited: bool = False  # a function that the device gets right for some arguments only
+    turns: bool = field(init=False)  # a transpose, or a matmul that may be one
+
+    def __post_init__(self) -> None:
+        self.turns = not self.broken and may_turn(self.model)
 
 
 @dataclass(eq=False)
@@ -82,11 +87,14 @@ class Executor:
         holes = self._holes(entry, tiles, mask)
         if entry.accumulates and entry.model.accumulate and self.strict_reads:  # type: ignore[attr-defined]
             self._check_start(operands[0])
-        if entry.grouped and mask is None and not holes:
-            self.groups.add(operands[0], operands[1], operands[2], operands[6])
-            return
-        if entry.loads and mask is None and not holes and self._shown(operands[0], tiles[0]):
-            return
+        if mask is None and not holes:
+            if entry.turns and self._turned(entry, operands):
+                return
+            if entry.grouped:
+                self.groups.add(operands[0], operands[1], operands[2], operands[6])
+                return
+            if entry.loads and self._shown(operands[0], tiles[0]):
+                return
         if self.groups.waiting:  # now: what is read next may show the bytes that this changes
             for position, item in entry.picks[: entry.cost.writes]:
                 tile = operands[position] if item < 0 else operands[position][item]
@@ -125,10 +133,27 @@ class Executor:
             self._tell(dst, "is added to, but no matmul wrote it", fix=START_FIRST)
 
     def _shown(self, dst: Tile, src: Tile) -> bool:
-        """A load need not copy: the new tile shows the bytes it came from until one changes."""
+        """A copy need not move bytes: the tile shows where they are until either changes."""
         if self.groups.waiting:
             self.groups.flush_for(dst.storage, writing=True)
-        return memory.borrow(dst, src)
+        if not memory.borrow(dst, src):
+            return False
+        sums.mark(dst, False)
+        return True
+
+    def _turned(self, entry: Entry, operands: tuple[Any, ...]) -> bool:
+        """A transpose need not move bytes either."""
+        dst, data = operands[0], operands[1]
+        if entry.accumulates:
+            waits = dst.storage.index in self.groups.waiting
+            if waits or sums.adds_to(dst, operands[6]) or not turns_exactly(data, operands[2]):
+                return False
+        if self.groups.waiting:
+            self.groups.flush_for(dst.storage, writing=True)
+        if not turn(dst, data):
+            return False
+        sums.mark(dst, entry.accumulates)
+        return True
 
     def _value(self, entry: Entry, operands: tuple[Any, ...], arrays: list[np.ndarray]) -> Any:
         model = entry.model
@@ -267,13 +292,10 @@ def is_plain_copy(model: Instruction) -> bool:
 
 
 def is_plain_load(model: Instruction) -> bool:
-    """Whether an instruction copies HBM to on-chip memory, bit for bit."""
-    return (
-        isinstance(model, DmaCopy)
-        and model.keeps_bits
-        and model.dst.layout.on_chip
-        and not model.src.layout.on_chip
-    )
+    """Whether an instruction copies to on-chip memory, bit for bit."""
+    if not isinstance(model, DmaCopy) and type(model) is not TensorCopy:
+        return False
+    return model.keeps_bits and model.dst.layout.on_chip  # type: ignore[attr-defined]
 
 
 def forget_buffers(model: Instruction) -> None:

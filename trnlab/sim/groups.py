@@ -14,14 +14,17 @@ from weakref import ReferenceType, ref
 import numpy as np
 
 from trnlab import formats
-from trnlab.isa.tile import HBM_SPACES, SBUF, Buffer, Layout, Tile
+from trnlab.isa.tile import HBM_SPACES, SBUF, Buffer, Layout, Tile, layout
 from trnlab.sim import memory, sums
-from trnlab.sim.rows import Rows, join_below, join_beside, rows_of
+from trnlab.sim.blocks import Block, blocks_of, piece_of, product
+from trnlab.sim.lending import on_floor
+from trnlab.sim.rows import Pair, rows_of
 
 Rounding = Callable[[Any, Any], np.ndarray]  # fp32 values in a format
 
 WAITING = 64  # groups; more only cost memory, they do not get faster
 WAITING_BYTES = 64 * 2**20  # of inputs that are held only for them
+WORTH = 4  # a product is kept, not copied from, if one in so many of its elements is shown
 
 
 @dataclass(eq=False)
@@ -53,20 +56,51 @@ class Group:
     dst: Spot
     base: Tile | None  # what the sum starts from, if not from nothing
     accumulate: bool | None  # of the first matmul
-    pairs: list[tuple[Rows, Rows]] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
     copies: list[Spot] = field(default_factory=list)
     stores: list[Tile] = field(default_factory=list)  # in HBM, which outlives the tiles
+
+    def add(self, left: Any, right: Any) -> None:
+        """One more matmul; rows that follow those of the last one make it deeper."""
+        if self.pairs:
+            over, beside = self.pairs[-1]
+            if over.above(left) and beside.above(right):
+                over.grow(left)
+                beside.grow(right)
+                return
+        self.pairs.append((left, right))
+
+
+@dataclass(eq=False)
+class Copied:
+    """Tiles of one tensor that will show sums: of one layout, side by side, if several."""
+
+    layout: Layout
+    at: dict[int, int] = field(default_factory=dict)  # the group, by offset
+    paved: bool = True
+
+    def takes(self, tile: Tile) -> bool:
+        """Whether a tile is apart from those that are here."""
+        if not self.at:
+            return True
+        fits = self.paved and tile.layout is self.layout and tile.offset not in self.at
+        return fits and on_floor(tile)
+
+    def put(self, tile: Tile, number: int) -> None:
+        """Adds a tile."""
+        self.paved = self.paved and on_floor(tile)
+        self.at[tile.offset] = number
 
 
 @dataclass(eq=False)
 class Groups:
     """The groups that wait, by the number of the PSUM tensor that they write: at most one each.
 
-    ``shown`` and ``inputs`` say which groups a tensor has a copy of, and which take it as input.
+    ``shown`` says which groups a tensor has copies of, ``inputs`` which take it as input.
     """
 
     waiting: dict[int, Group] = field(default_factory=dict)
-    shown: dict[int, dict[int, Tile | None]] = field(default_factory=dict)
+    shown: dict[int, Copied] = field(default_factory=dict)
     inputs: dict[int, dict[int, None]] = field(default_factory=dict)
     held: int = 0
     narrow: Rounding = formats.narrow
@@ -89,56 +123,76 @@ class Groups:
             group = self.waiting[number] = Group(
                 Spot.of(dst), dst if sums.adds_to(dst, accumulate) else None, accumulate
             )
-        group.pairs.append((rows_of(stationary), rows_of(moving)))
-        for tile in (stationary, moving):
-            buffer = tile.storage
-            lent = buffer.borrowed is not None
-            if buffer.index not in self.inputs and not lent:  # else the bytes are the caller's
-                self.held += buffer.nbytes
-            self.inputs.setdefault(buffer.index, {})[number] = None
-            if lent:
-                self.inputs.setdefault(buffer.lender, {})[number] = None
+        left, mine = rows_of(stationary)
+        right, yours = rows_of(moving)
+        group.add(left, right)
+        self._take(mine, number)
+        self._take(yours, number)
+
+    def _take(self, owner: Buffer | None, number: int) -> None:
+        """Remembers whose bytes a group needs."""
+        if owner is None:
+            return
+        users = self.inputs.get(owner.index)
+        if users is None:
+            users = self.inputs[owner.index] = {}
+            if owner.on_chip:  # else the bytes are there anyway
+                self.held += owner.nbytes
+        users[number] = None
 
     def copy(self, dst: Tile, src: Tile) -> bool:
-        """Takes over copying a sum to a new SBUF tensor; False when it must be done now."""
+        """Takes over copying a sum to SBUF; False when it must be done now."""
         group = self.waiting.get(src.storage.index)
-        fresh = dst.storage.data is None and dst.storage.borrowed is None
-        if group is None or not group.dst.is_at(src) or dst.storage.index in self.shown:
+        if group is None or not group.dst.is_at(src) or dst.space is not SBUF:
             return False
-        if not fresh or dst.space is not SBUF or dst.shape != src.shape:
+        if dst.shape != src.shape or dst.layout.floor is None or dst.dtype != dst.storage.dtype:
             return False
-        if not memory.in_order(dst) or dst.dtype != dst.storage.dtype:
+        number = dst.storage.index
+        if number in self.inputs:
+            return False
+        if not self._show(dst, src.storage.index):
             return False
         group.copies.append(Spot.of(dst))
-        self.shown[dst.storage.index] = {src.storage.index: None}
         return True
 
     def store(self, dst: Tile, src: Tile) -> bool:
-        """Takes over storing such a copy to HBM; False when it must be done now."""
-        numbers = self.shown.get(src.storage.index)
-        if numbers is None or dst.space not in HBM_SPACES or not memory.in_order(src):
-            return False
-        if dst.shape != src.shape or dst.storage.index in self.inputs:
+        """Takes over storing such copies to HBM; False when it must be done now."""
+        copied = self.shown.get(src.storage.index)
+        if copied is None or dst.space not in HBM_SPACES or dst.shape != src.shape:
             return False
         if src.dtype != src.storage.dtype:  # reads the copy's bytes as something else
             return False
-        number = next(iter(numbers))
-        held = self.shown.setdefault(dst.storage.index, {})
-        if any(tile is None or not _apart(tile, dst) for tile in held.values()):
-            self.flush_for(dst.storage)
+        if dst.storage.index in self.inputs:
             return False
-        self.waiting[number].stores.append(dst)
-        held[number] = dst
+        parts = _parts(dst, src, copied)
+        if not parts or not all(self._show(part, number) for part, number in parts):
+            return False
+        for part, number in parts:
+            self.waiting[number].stores.append(part)
+        return True
+
+    def _show(self, tile: Tile, number: int) -> bool:
+        """Remembers that a tile will show a group's sum, unless it does not fit to others."""
+        copied = self.shown.get(tile.storage.index)
+        if copied is None:
+            copied = self.shown[tile.storage.index] = Copied(tile.layout)
+        elif not copied.takes(tile):
+            self.flush_for(tile.storage)
+            return False
+        copied.put(tile, number)
         return True
 
     def flush_for(self, buffer: Buffer, *, writing: bool = False) -> None:
         """Computes the groups that a tensor shows and, before it changes, those that read it."""
         number = buffer.index
-        wanted = dict.fromkeys(self.shown.get(number, ()))
+        wanted: dict[int, None] = {}
+        copied = self.shown.get(number)
+        if copied is not None:
+            wanted = dict.fromkeys(copied.at.values())
         if number in self.waiting:
             wanted[number] = None
-        if writing:
-            wanted |= dict.fromkeys(n for n in self.inputs.get(number, ()) if n in self.waiting)
+        if writing and number in self.inputs:
+            wanted |= dict.fromkeys(n for n in self.inputs[number] if n in self.waiting)
         if wanted:
             self._compute(list(wanted))
 
@@ -151,8 +205,8 @@ class Groups:
         self._forget(numbers)
         alive = [g for g in groups if g.stores or any(s.tile() for s in (g.dst, *g.copies))]
         with np.errstate(all="ignore"):
-            for cluster in _clusters([(g, join_below(g.pairs)) for g in alive]):
-                _compute_together(cluster, self.narrow)
+            for block in blocks_of([(g, g.pairs) for g in alive]):
+                _compute_together(block, self.narrow)
 
     def _forget(self, numbers: list[int]) -> None:
         if not self.waiting:
@@ -161,91 +215,63 @@ class Groups:
             self.held = 0
             return
         gone = set(numbers)
-        for shown in list(self.shown):
-            left = {n: t for n, t in self.shown[shown].items() if n not in gone}
-            if left:
-                self.shown[shown] = left
-            else:
-                del self.shown[shown]
+        for shown, copied in list(self.shown.items()):
+            if not gone.isdisjoint(copied.at.values()):
+                copied.at = {o: n for o, n in copied.at.items() if n not in gone}
+                if not copied.at:
+                    del self.shown[shown]
 
 
-def _apart(a: Tile, b: Tile) -> bool:
-    """Whether two tiles of one shape in one tensor surely have no element in common."""
-    if a.layout is not b.layout or a.offset == b.offset:
-        return False
-    rows, columns, step = a.layout.extent
-    if step != 1 or rows * columns != a.size:
-        return False
-    row, column = divmod(abs(a.offset - b.offset), a.layout.pitch)
-    return row % rows == 0 and (column % columns == 0) and (row > 0 or column >= columns)
+def _parts(dst: Tile, src: Tile, copied: Copied) -> list[tuple[Tile, int]]:
+    """A store in as many parts as there are sums in its source; none if it shows other bytes."""
+    here = copied.layout
+    if src.layout is here and src.offset in copied.at:
+        return [(dst, copied.at[src.offset])]
+    filled = copied.paved and len(copied.at) * here.size == src.size
+    if not filled or dst.ndim != 2 or here.floor is None or not memory.in_order(src):
+        return []
+    there = dst.layout
+    shape = layout(there.space, there.dtype, here.floor, there.strides, there.pitch)
+    parts = []
+    for offset, number in copied.at.items():
+        row, column = divmod(offset, here.pitch)
+        start = dst.offset + row * there.strides[0] + column * there.strides[1]
+        parts.append((Tile(dst.storage, shape, start), number))
+    return parts
 
 
-Ready = tuple[Group, list[tuple[Rows, Rows]]]
+def _compute_together(block: Block[Group], narrow: Rounding) -> None:
+    total = product(block.pairs)
+    shown = sum(
+        rows * columns
+        for group, _, _, rows, columns in block.members
+        if any(spot.tile() for spot in (group.dst, *group.copies))
+    )
+    keep = shown * WORTH >= total.size
+    for group, row, column, rows, columns in block.members:
+        part = total[row : row + rows, column : column + columns]
+        if group.base is not None:
+            part = part + sums.addend(group.base, group.accumulate).reshape(part.shape)
+        _finish(group, part, narrow, keep)
 
 
-def _clusters(ready: list[Ready]) -> list[list[Ready]]:
-    """Neighbouring groups with one operand in common whose others lie side by side."""
-    clusters: list[list[Ready]] = []
-    for group in ready:
-        if clusters and _continues(clusters[-1], group):
-            clusters[-1].append(group)
-        else:
-            clusters.append([group])
-    return clusters
-
-
-def _continues(cluster: list[Ready], group: Ready) -> bool:
-    if len(cluster[-1][1]) != 1 or len(group[1]) != 1:
-        return False
-    shared = _shared_side(cluster[0], cluster[-1] if len(cluster) > 1 else group)
-    if shared is None:
-        return False
-    last, new = cluster[-1][1][0], group[1][0]
-    return last[shared].same_as(new[shared]) and last[1 - shared].beside(new[1 - shared])
-
-
-def _shared_side(a: Ready, b: Ready) -> int | None:
-    """Which operand two groups have in common: 0 for stationary, 1 for moving."""
-    sides = [side for side in (0, 1) if a[1][0][side].same_as(b[1][0][side])]
-    return sides[0] if len(sides) == 1 else None
-
-
-def _compute_together(cluster: list[Ready], narrow: Rounding) -> None:
-    if len(cluster) == 1:
-        group, pairs = cluster[0]
-        _finish(group, _product(pairs), narrow)
-        return
-    shared = _shared_side(cluster[0], cluster[1])
-    common = cluster[0][1][0][shared]  # type: ignore[index]
-    parts = [pairs[0][1 - shared] for _, pairs in cluster]  # type: ignore[operator]
-    joined = join_beside(parts)
-    wide = _product([(common, joined) if shared == 0 else (joined, common)])
-    start = 0
-    for (group, _), part in zip(cluster, parts, strict=True):
-        stop = start + part.shape[1]
-        _finish(group, wide[:, start:stop] if shared == 0 else wide[start:stop], narrow)
-        start = stop
-
-
-def _product(pairs: list[tuple[Rows, Rows]]) -> np.ndarray:
-    left, right = pairs[0]
-    total = np.matmul(left.wide().T, right.wide())
-    part = np.empty_like(total) if len(pairs) > 1 else None
-    for left, right in pairs[1:]:
-        total += np.matmul(left.wide().T, right.wide(), out=part)
-    return total
-
-
-def _finish(group: Group, total: np.ndarray, narrow: Rounding) -> None:
+def _finish(group: Group, total: np.ndarray, narrow: Rounding, keep: bool) -> None:
     """Writes a sum to its tile and to the copies of it whose tensors still exist."""
-    if group.base is not None:
-        total = total + sums.addend(group.base, group.accumulate).reshape(total.shape)
     held = narrow(total, group.dst.layout.dtype)
     dst = group.dst.tile()
     if dst is not None:
-        memory.write(dst, held)
+        _put(dst, held, keep)
         sums.mark(dst, True)
     values = formats.widen(held, group.dst.layout.dtype)
-    for tile in [*(s.tile() for s in group.copies), *group.stores]:
+    for spot in group.copies:
+        tile = spot.tile()
         if tile is not None:
-            memory.write(tile, narrow(values, tile.dtype)[...])  # a view is never adopted
+            _put(tile, narrow(values, tile.dtype), keep)
+    for tile in group.stores:
+        memory.write(tile, narrow(values, tile.dtype)[...])  # a view is never adopted
+
+
+def _put(tile: Tile, values: np.ndarray, keep: bool) -> None:
+    """A tile shows values where they are, or gets a copy."""
+    if not keep or not memory.lend(tile, piece_of(values)):
+        memory.write(tile, values[...])

@@ -4,97 +4,73 @@ Bytes appear when first touched. Fresh memory shows NaN, or 4 for integers; that
 made when somebody looks (`reveal`), because most tensors are written before they are read.
 """
 
-from weakref import ref
-
 import numpy as np
 
 from trnlab import formats
 from trnlab.errors import BadArguments
 from trnlab.isa.tile import Buffer, Layout, Tile, row_major
+from trnlab.sim.lending import Piece, Where, as_matrix, change, own, show
 
 LISTED = 4096  # written tiles that are listed one by one: not as tiles, which hold their tensor
-
-Where = tuple[np.ndarray, int, tuple[int, ...]]  # raw bytes, first byte, byte strides
+PINNED = 8  # times its own size: of a larger tensor on chip, a tile's copy keeps nothing alive
 
 
 def adopt(buffer: Buffer, values: np.ndarray) -> None:
     """Lets a buffer hold the bytes of a C-contiguous array, without a copy."""
     buffer.data = values.reshape(-1).view(np.uint8)
-    buffer.borrowed = None
     buffer.written = True
 
 
-def borrow(tile: Tile, source: Tile) -> bool:
-    """Lets a new on-chip tensor show another tensor's bytes instead of copying them.
+def borrow(tile: Tile, source: Tile, *, turned: bool = False) -> bool:
+    """Lets a tile show another tensor's bytes, or their transpose, instead of copying them.
 
     Either gets bytes of its own as soon as one of them changes. False when the bytes cannot be
     shown like that: then they must be copied.
     """
-    buffer, lender = tile.storage, source.storage
-    if buffer.data is not None or lender.borrowed is not None or not in_order(tile):
+    here, there = tile.layout, source.layout
+    floor = here.floor
+    if floor is None or there.size != here.size or there.dtype != here.dtype:
         return False
-    if source.shape != (buffer.rows, buffer.pitch):
+    (raw, start, strides), lender = held(source)
+    found = as_matrix(there.shape, strides, floor[0] if turned else floor[1])
+    if found is None:
         return False
-    raw, start, strides = locate(source)
-    buffer.borrowed, buffer.lender = (raw, start, *strides), lender.index
-    buffer.written = True
-    lender.borrowers.append(ref(buffer))
+    most = PINNED * here.size * here.itemsize
+    if lender is not None and lender.on_chip and lender.nbytes > most:
+        return False
+    row, column = found[::-1] if turned else found
+    return lend(tile, Piece(raw, start, row, column, lender))
+
+
+def lend(tile: Tile, piece: Piece) -> bool:
+    """Lets a tile show bytes that lie elsewhere; False when they must be copied."""
+    if not show(tile, piece):
+        return False
+    if tile.storage.written is not True:
+        mark_written(tile, covers_all(tile))
     return True
 
 
-def locate(tile: Tile) -> Where:
-    """Where a tile's elements lie in memory."""
+def held(tile: Tile) -> tuple[Where, Buffer | None]:
+    """Where a tile's elements lie in memory, and the tensor whose change would show there."""
     buffer = tile.storage
-    if buffer.borrowed is not None:
-        found = _locate_borrowed(tile, *buffer.borrowed)
+    shows = buffer.shows
+    if shows is not None:
+        found = shows.find(tile)
         if found is not None:
             return found
-        _own(buffer)
+        if not shows.fits(tile):
+            own(buffer)
     data = buffer.data
     if data is None:
         data = _allocate(buffer)
     here = tile.layout
-    return data, tile.offset * here.itemsize, here.byte_strides
+    return (data, tile.offset * here.itemsize, here.byte_strides), buffer
 
 
-def _locate_borrowed(
-    tile: Tile, raw: np.ndarray, start: int, row_stride: int, column_stride: int
-) -> Where | None:
-    """A tile of a borrowing tensor among the lender's bytes, if it is a view of them."""
-    here = tile.layout
-    pitch = here.pitch
-    if here.itemsize != tile.storage.dtype.itemsize:
-        return None
-    row, column = divmod(tile.offset, pitch)
-    start += row * row_stride + column * column_stride
-    strides = []
-    for size, stride in zip(here.shape, here.strides, strict=True):
-        if stride % pitch == 0:
-            strides.append(stride // pitch * row_stride)
-        elif 0 < stride < pitch:
-            strides.append(stride * column_stride)
-            column += stride * (size - 1)
-        else:
-            return None
-    return (raw, start, tuple(strides)) if column < pitch else None
-
-
-def _own(buffer: Buffer) -> None:
-    """Copies what a tensor has borrowed."""
-    raw, start, *strides = buffer.borrowed
-    buffer.borrowed = None
-    shape = (buffer.rows, buffer.pitch)
-    rows = np.ndarray(shape, formats.storage(buffer.dtype), raw, start, tuple(strides))
-    buffer.data = rows.copy().reshape(-1).view(np.uint8)
-
-
-def _lend_no_more(buffer: Buffer) -> None:
-    """Before a tensor changes, those who borrowed from it copy what they show."""
-    for borrower in buffer.borrowers:
-        held = borrower()
-        if held is not None and held.borrowed is not None:
-            _own(held)
-    buffer.borrowers = []
+def locate(tile: Tile) -> Where:
+    """Where a tile's elements lie in memory."""
+    return held(tile)[0]
 
 
 def _may_adopt(tile: Tile, values: np.ndarray) -> bool:
@@ -105,8 +81,9 @@ def _may_adopt(tile: Tile, values: np.ndarray) -> bool:
 
 def array(tile: Tile, *, writable: bool = False) -> np.ndarray:
     """The bytes of a tile as an array of its shape and dtype; a view, never a copy."""
-    if writable and tile.storage.borrowed is not None:
-        _own(tile.storage)
+    shows = tile.storage.shows
+    if shows is not None and (writable or shows.turned):
+        own(tile.storage)
     raw, start, strides = locate(tile)
     view = np.ndarray(tile.shape, formats.storage(tile.layout.dtype), raw, start, strides)
     if not writable:
@@ -118,18 +95,10 @@ def write(tile: Tile, values: np.ndarray) -> None:
     """Stores values of the tile's dtype and marks the bytes as written."""
     buffer = tile.storage
     covers = covers_all(tile)
-    if buffer.borrowers:
-        _lend_no_more(buffer)
+    change(tile, covers)
     if covers and values.flags.owndata and values.flags.c_contiguous and _may_adopt(tile, values):
         adopt(buffer, values)
         return
-    if buffer.borrowed is not None:
-        if covers:
-            buffer.borrowed = None
-        else:
-            _own(buffer)
-    if buffer.data is None:
-        _allocate(buffer)
     target = _target(tile)
     target[...] = values if values.shape == target.shape else values.reshape(target.shape)
     if buffer.written is not True:
@@ -137,7 +106,12 @@ def write(tile: Tile, values: np.ndarray) -> None:
 
 
 def _target(tile: Tile) -> np.ndarray:
-    target = array(tile, writable=True)
+    """The bytes of a tile to be overwritten, in its tensor's own memory."""
+    data, here = tile.storage.data, tile.layout
+    if data is None:
+        data = _allocate(tile.storage)
+    start = tile.offset * here.itemsize
+    target = np.ndarray(here.shape, formats.storage(here.dtype), data, start, here.byte_strides)
     if not target.flags.writeable:
         raise BadArguments(
             f"{tile.storage.name} is written, but the caller's array is read-only",
@@ -149,8 +123,7 @@ def _target(tile: Tile) -> np.ndarray:
 
 def write_where(tile: Tile, values: np.ndarray, chosen: np.ndarray) -> None:
     """Stores values where ``chosen`` holds; the other bytes stay as they are."""
-    if tile.storage.borrowers:
-        _lend_no_more(tile.storage)
+    change(tile, False, wholly=False)
     target = _target(tile)
     chosen = np.broadcast_to(chosen, target.shape)
     np.copyto(target, values.reshape(target.shape), where=chosen)
@@ -169,8 +142,7 @@ def gather(tile: Tile, where: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.nd
 
 def scatter(tile: Tile, where: tuple[np.ndarray, ...], values: np.ndarray) -> None:
     """Stores values at indices of a tile; of equal indices the last counts."""
-    if tile.storage.borrowers:
-        _lend_no_more(tile.storage)
+    change(tile, False, wholly=False)
     _target(tile)[where] = values
     if tile.storage.written is not True:
         flags_of(tile, _flags(tile.storage))[where] = True
@@ -248,9 +220,8 @@ def written_mask(tile: Tile) -> np.ndarray:
 
 def reveal(tile: Tile) -> None:
     """Makes what nobody wrote show as fresh memory does: NaN, or 4 for integers."""
-    if tile.storage.data is None:
-        _allocate(tile.storage)
     missing = ~written_mask(tile)
+    tile.storage.facts = None
     np.copyto(array(tile, writable=True), formats.fresh(tile.dtype), where=missing)
 
 
