@@ -1,6 +1,7 @@
 """Running random kernels and comparing them with the oracle, and with themselves."""
 
 import warnings
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -25,9 +26,9 @@ def kernel_of(source: str, seed: int):
     return scope["kernel"]
 
 
-def launch(program: Program, api: str = "nki", *, source: str = "", **how: bool):
+def launch(program: Program, api: str = "nki", *, source: str = "", **how: Any):
     """Outputs by name, the updated inputs among them, and the trace."""
-    kernel = kernel_of(source or program.source(api), program.seed)
+    kernel: Any = kernel_of(source or program.source(api), program.seed)
     if program.instances > 1:
         kernel = kernel[program.instances]
     arrays = [given.array() for given in program.inputs]
