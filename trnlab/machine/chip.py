@@ -155,3 +155,8 @@ class Chip:
     energy: Energy
     dollars_per_hour: float | None  # None: no public price
     notes: tuple[str, ...] = ()
+
+    @property
+    def stack(self) -> tuple[int, float]:
+        """How many cores share one stack of HBM, and its bytes a second."""
+        return self.cores // self.hbm.stacks, self.hbm.rate / self.hbm.stacks

@@ -13,6 +13,7 @@ MECHANISMS = {
     "dma_packets": "Every packet costs time besides its bytes.",
     "dma_triggers": "A transfer occupies the queue that triggers it.",
     "engine_start": "An instruction occupies its engine before its first element.",
+    "hbm_sharing": "The cores at one stack of HBM share what it can move.",
     "launch": "A kernel is started and stopped.",
     "pipeline_fill": "A result is visible some time after its last element went in.",
     "semaphores": "An engine sees that another has finished some time later.",
@@ -44,6 +45,8 @@ def known(names: object) -> frozenset[str]:
 
 def without(chip: Chip, names: frozenset[str]) -> Chip:
     """The chip on which the named mechanisms cost nothing."""
+    if "hbm_sharing" in names:
+        chip = replace(chip, hbm=replace(chip.hbm, stacks=chip.cores))
     return replace(chip, core=_without(chip.core, names)) if names else chip
 
 

@@ -1,6 +1,6 @@
 """The DMA engines of a core as one pipe, shared by everything in flight."""
 
-from bisect import insort
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field
 
 
@@ -34,7 +34,9 @@ class Pipe:
         gaps = self.gaps
         while gaps and gaps[0][1] <= soonest:
             del gaps[0]
-        for index, (start, stop, before) in enumerate(gaps):
+        first = max(0, bisect_left(gaps, (ready, ready, 0)) - 1)  # what ends before is too early
+        for index in range(first, len(gaps)):
+            start, stop, before = gaps[index]
             begin = start if start > ready else ready
             if begin + length <= stop:
                 del gaps[index]
@@ -48,3 +50,29 @@ class Pipe:
             gaps.append((self.tail, begin, before))
         self.tail, self.row = begin + length, row
         return begin, before
+
+
+@dataclass(slots=True)
+class Stack:
+    """When a stack of HBM is taken, by the transfers of the cores that share it.
+
+    A transfer takes all the time that others have left, from when it starts until its bytes are
+    through. Who asked first has its whole rate and the others share what is left of the stack.
+    """
+
+    starts: list[float] = field(default_factory=list)  # of when it is busy, without overlap
+    stops: list[float] = field(default_factory=list)
+
+    def take(self, start: float, seconds: float) -> float:
+        """When a transfer is through that starts then and needs the whole stack for ``seconds``."""
+        starts, stops = self.starts, self.stops
+        first = last = bisect_right(stops, start)
+        now, left = start, seconds
+        while last < len(starts) and starts[last] - now < left:
+            left -= max(0.0, starts[last] - now)
+            now = stops[last]
+            last += 1
+        end = now + left
+        begin = min(start, starts[first]) if first < last else start
+        starts[first:last], stops[first:last] = [begin], [end]
+        return end

@@ -11,10 +11,11 @@ indexed by region, and what happens rarely (a new tensor, a full memory) is kept
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from trnlab.machine.chip import Core
 from trnlab.sim.cost import Cost
-from trnlab.sim.pipe import Pipe
+from trnlab.sim.pipe import Pipe, Stack
 from trnlab.sim.program import Program
 from trnlab.sim.regions import Regions, number_regions
 from trnlab.sim.rooms import Rooms
@@ -37,6 +38,7 @@ class Engines:
 
     core: Core
     cores: int
+    stack: tuple[int, float] = (1, inf)  # cores that share one of HBM, its bytes a second
     rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -47,6 +49,10 @@ class Engines:
         self.triggers: list[dict[int, float]] = [{} for _ in range(self.cores)]
         self.tables: list[str | None] = [None] * self.cores
         self.warm_since = [0.0] * self.cores
+        members, rate = self.stack
+        wanted = members * self.core.dma.engines * self.core.dma.rate
+        shared = self.cores > 1 and members > 1 and wanted > rate
+        self.stacks = [Stack() for _ in range(-(-self.cores // members))] if shared else []
         self.exchanging = [(0.0, -1)] * self.cores  # until when, last row
 
     def compute(
@@ -129,8 +135,16 @@ class Engines:
         if begin > start:
             start, why, by = begin, ENGINE, before
         done = start + cost.moving
+        if self.stacks:
+            done = max(done, self._through_stack(cost, number, start))
         rows.append((len(self.free_at) + lane, index, place, start, done, done, why, by))
         return done, done, row + 1
+
+    def _through_stack(self, cost: Cost, number: int, start: float) -> float:
+        """When the stack of HBM that a core shares with others has moved the bytes."""
+        members, rate = self.stack
+        seconds = (cost.hbm_read + cost.hbm_write) / rate
+        return self.stacks[number // members].take(start, seconds) if seconds else start
 
     def _soonest(self, lane: int, triggered: float) -> float:
         """The earliest trigger that any later transfer can have."""

@@ -47,7 +47,7 @@ def trace_of(
     else:
         program = placed(program, chip.core, without | {"dma_merging"})
     loose = "software_pipelining" not in without
-    engines = Reordering(chip.core, cores) if loose else Engines(chip.core, cores)
+    engines = (Reordering if loose else Engines)(chip.core, cores, chip.stack)
     scheduler = Scheduler(program, chip.core, cores, engines, loose=loose)
     return _traces(scheduler, chip, cores, 1)[0]
 
@@ -58,7 +58,8 @@ def traces_of(program: Program, chip: Chip, cores: int, ranks: int) -> list[Trac
     Times count from when all ranks start. What waited for another rank says so, and has no
     blocking row.
     """
-    return _traces(Scheduler(program, chip.core, cores * ranks), chip, cores, ranks)
+    engines = Engines(chip.core, cores * ranks, chip.stack)
+    return _traces(Scheduler(program, chip.core, cores * ranks, engines), chip, cores, ranks)
 
 
 def _traces(scheduler: Scheduler, chip: Chip, cores: int, ranks: int) -> list[Trace]:
