@@ -17,7 +17,8 @@ from trnlab.nki import isa as nisa
 from trnlab.nki import language as nl
 from trnlab.nki.emit import emit
 from trnlab.sim.parameters import packed
-from trnlab.sim.replay import Portable, Replayed, replay
+from trnlab.sim.portable import Portable
+from trnlab.sim.replay import Replayed, replay
 from trnlab.sim.tracing import trace_of
 
 A = np.random.default_rng(0).standard_normal((128, 128), dtype=np.float32)
@@ -176,3 +177,53 @@ def test_a_changed_program_runs_or_is_refused(seed: int):
         except TrnlabError:
             continue
         assert all(isinstance(out, np.ndarray) for out in done.outputs)
+
+
+# --- two cores
+
+
+@entry.jit
+def halves(a, b):
+    """Each core has its own output, and both have half of it; what they load they exchange."""
+    out = nl.ndarray((128, 128), nl.float32, buffer=nl.hbm)
+    core = nl.program_id(0)
+    mine = nl.load(a[:, 64 * core : 64 * core + 64])
+    nisa.sendrecv(mine, mine, 1 - core, 1 - core, 7)
+    nl.store(out[:, 64 - 64 * core : 128 - 64 * core], mine)
+    return out
+
+
+@pytest.mark.filterwarnings("ignore:.*not in shared HBM")
+def test_two_cores_exchange_and_return_an_output_each():
+    want, trace = trnlab.run(halves[2])(A, B)
+    np.testing.assert_array_equal(want, A)
+    data = json.loads(json.dumps(emit(halves, (A, B), {}, "trn2", (2,))))
+    assert len(data["joins"]) == 1
+    done = replay(Portable(data), chip("trn2"), 2, [A.copy(), B.copy()])
+    np.testing.assert_array_equal(done.outputs[0], want)
+    assert trace_of(done.run.program, chip("trn2"), 2).seconds == trace.seconds
+
+
+def test_cores_touch_what_is_theirs():
+    data = emit(halves, (A, B), {}, "trn2", (2,))
+
+    def broken(change: Callable[[dict[str, Any]], None]) -> None:
+        other = copy.deepcopy(data)
+        change(other)
+        with pytest.raises(BadArguments, match="malformed"):
+            replay(Portable(other), chip("trn2"), 2, [A.copy(), B.copy()])
+
+    def swapped(d: dict[str, Any]) -> None:
+        d["heads"][2] = 1 - d["heads"][2]
+
+    def alone(d: dict[str, Any]) -> None:
+        sends = [n for n, t in enumerate(d["templates"]) if t[0] == "SendRecv"]
+        at = next(n for n in range(len(d["heads"]) // 3) if d["heads"][3 * n] in sends)
+        d["heads"][3 * at + 5] = d["heads"][3 * at + 2]
+
+    broken(swapped)
+    broken(alone)
+    broken(lambda d: d["joins"].append([d["joins"][0][1], d["joins"][0][0]]))
+    broken(lambda d: d["joins"][0].reverse())
+    broken(lambda d: d.update(joins=[[d["returned"][0], d["returned"][0]]]))
+    broken(lambda d: d.update(joins=[[d["returned"][0], 3]]))

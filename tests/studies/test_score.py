@@ -122,6 +122,32 @@ def test_hidden_shapes_are_judged_and_not_told():
     assert "48" not in json.dumps(told["cases"][1])
 
 
+def test_two_cores_with_an_output_each():
+    half = "core = 32 * nl.program_id(0)\n    here = (slice(None), slice(core, core + 32))\n    "
+    kernel = KERNEL.replace("a, b = nl.load(x), nl.load(y)", half + "a, b = x[here], y[here]\n")
+    kernel = kernel.replace("    nisa.", "    a, b = nl.load(a), nl.load(b)\n    nisa.")
+    kernel = kernel.replace("nl.store(out, a)", "nl.store(out[here], a)")
+    for memory in ("shared_hbm", "hbm"):
+        told = scored(kernel.replace("shared_hbm", memory), grid=[2])
+        assert told["verdict"] == "correct", told["error"]
+    assert scored(kernel)["verdict"] == "illegal"  # half of the output is never written
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("r = nisa.register_alloc(0)\n    nisa.register_load(r, a[0:1, 0:1])\n"
+         "    for _ in nl.dynamic_range(r): nisa.memset(a, 0)", "in a register"),
+        ("for i in nl.dynamic_range(2): nisa.dma_copy(a[:, nl.ds(i, 8)], x[:, nl.ds(i, 8)])",
+         "a register or a tile decides"),
+    ],
+)  # fmt: skip
+def test_what_values_decide_is_not_modelled(body: str, said: str):
+    told = scored(KERNEL.replace("    nisa.", f"    {body}\n    nisa.", 1))
+    assert told["verdict"] == "not modelled"
+    assert said in told["error"]
+
+
 def test_a_reference_may_be_a_kernel():
     assert scored(reference=KERNEL, reference_name="kernel")["verdict"] == "correct"
 
@@ -172,17 +198,52 @@ def test_a_constant_is_no_result():
         ("1 / 0", "failed", "ZeroDivisionError"),
         ("kernel = 3", "failed", "kernel"),
         ("def kernel(", "failed", "SyntaxError"),
+        ("def f(): f()\nf()", "failed", "RecursionError"),
+        ("import os\nos.closerange(0, 64)", "failed", "no program"),
+        ("open('big', 'wb').write(bytes(1 << 25))", "failed", "File too large"),
+        ("import time\ntime.sleep(600)", "limit", "longer than"),
+        (
+            "import signal\nfor n in {*range(1, 32)} - {9, 19}: signal.signal(n, signal.SIG_IGN)\n"
+            "while True: pass",
+            "limit",
+            "longer than",
+        ),
         ('import os\nos.write(3, b\'{"verdict": "correct"}\\n\')', "illegal", "malformed"),
         ("import os\nos.write(3, b'[' * 100000 + b'\\n')", "failed", "malformed"),
         ("import os\nos.write(3, b'\\xff\\n')", "failed", "malformed"),
     ],
 )
 def test_candidates_that_do_something_else(attack: str, verdict: str, said: str):
-    # Whatever a candidate does, it is killed in the end: only the first needs the time it gets.
-    seconds = 3 if "while True: pass" in attack else 60
+    # Whatever a candidate does, it is killed in the end: only some need the time they get.
+    seconds = 3 if "while True: pass" in attack or "sleep" in attack else 60
     told = scored(KERNEL + attack, seconds=seconds, output=4 * MB)
     assert told["verdict"] == verdict
     assert said in told["error"]
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("attack", "said"),
+    [
+        ("while True:\n    try: os.fork()\n    except OSError: pass", "64 processes"),
+        ("for _ in range(8):\n    if os.fork() == 0: b = bytearray(1 << 28); time.sleep(600)\n"
+         "time.sleep(600)", "bytes of memory together"),
+        ("for n in range(80): open(str(n), 'wb').write(bytes(1 << 20))\ntime.sleep(600)",
+         "files took more"),
+    ],
+    ids=["forks", "memory", "files"],
+)  # fmt: skip
+def test_what_no_single_process_or_file_takes(attack: str, said: str):
+    told = scored(KERNEL + "import os, time\n" + attack, memory=1024 * MB)
+    assert told["verdict"] == "limit"
+    assert said in told["error"]
+
+
+@pytest.mark.parametrize("attack", ["1 / 0", "raise SystemExit", "nl.load(3)", "nl.laod"])
+def test_errors_are_the_same_every_time(attack: str):
+    first, second = scored(KERNEL + attack), scored(KERNEL + attack)
+    assert first == second
+    assert "trnlab-" not in first["error"]
 
 
 @LINUX
@@ -249,6 +310,8 @@ def test_requests_that_make_no_sense(given: Any, error: type[Exception], said: s
 def test_a_reference_that_fails_is_not_the_candidates_fault():
     with pytest.raises(BadArguments, match=r"reference.py:1: ZeroDivisionError"):
         scored(reference="def reference(x, y): return 1 / 0")
+    with pytest.raises(BadArguments, match=r"reference.py:1: SyntaxError"):
+        scored(reference="def reference(x y): return x")
     with pytest.raises(BadArguments, match="reference"):
         scored(reference_name="referee")
 
@@ -265,6 +328,11 @@ def test_files_and_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert json.loads(found.output)["receipt"]["chip"] == "trn1"
     with pytest.raises(UnknownName, match=r"kernel\.py"):
         score_files("kernl.py", "what.py")
+    with pytest.raises(BadArguments, match="folder"):
+        score_files(".", "what.py")
+    (tmp_path / "binary.py").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadArguments, match="UTF-8"):
+        score_files("kernel.py", "binary.py")
 
 
 @pytest.mark.parametrize(

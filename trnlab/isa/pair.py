@@ -1,6 +1,7 @@
 """Instructions that two cores of a pair take part in together."""
 
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,13 @@ from trnlab.machine.chip import Core
 
 # Largest row that GpSimd's own DMA engine exchanges, in bytes, by bytes of an element.
 GPSIMD_ROWS = {4: 1024, 2: 512, 1: 256}
+
+
+class DmaEngine(Enum):
+    """Who moves the data of a send and receive."""
+
+    dma = 1
+    gpsimd_dma = 2
 
 
 class SendRecv(Transfer, engines=("dma",), page="nki.isa.sendrecv", needs="sendrecv"):

@@ -19,7 +19,7 @@ from trnlab.isa.matmul import NcMatmul, NcTranspose
 from trnlab.isa.matmul import PerfMode as matmul_perf_mode
 from trnlab.isa.move import Memset, NcStreamShuffle, TensorCopy
 from trnlab.isa.mx import NcMatmulMx, QuantizeMx
-from trnlab.isa.pair import CoreBarrier, SendRecv
+from trnlab.isa.pair import CoreBarrier, DmaEngine, SendRecv
 from trnlab.isa.random import Dropout, Rand2, RandGetState, RandSetState, Rng, SetRngSeed
 from trnlab.isa.reduce import TensorPartitionReduce, TensorReduce, TensorScalarReduce
 from trnlab.isa.scan import TensorScalarCumulative, TensorTensorScan
@@ -48,11 +48,7 @@ class nc_version(enum.IntEnum):
     gen4 = 4
 
 
-class dma_engine(enum.Enum):
-    """Who moves the data of a send and receive."""
-
-    dma = 1
-    gpsimd_dma = 2
+dma_engine = DmaEngine
 
 
 def get_nc_version() -> nc_version:
@@ -116,7 +112,7 @@ topk = function_of(Topk)
 
 def sendrecv(
     src: Any, dst: Any, send_to_rank: int, recv_from_rank: int, pipe_id: int,
-    dma_engine: Any = dma_engine.dma, name: str | None = None,
+    dma_engine: Any = DmaEngine.dma, name: str | None = None,
 ) -> None:  # fmt: skip
     how = (send_to_rank, recv_from_rank, pipe_id, dma_engine)
 
@@ -166,6 +162,6 @@ constants = SimpleNamespace(
     dge_mode=dge_mode,
     oob_mode=oob_mode,
     matmul_perf_mode=matmul_perf_mode,
-    dma_engine=dma_engine,
+    dma_engine=DmaEngine,
     nc_version=nc_version,
 )

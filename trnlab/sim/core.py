@@ -225,6 +225,11 @@ class Run:
         if self.values:
             memory.write(tile, values)
 
+    def join(self, mine: Tile, theirs: Tile) -> None:
+        """Adds what another core has written to its own copy of an output."""
+        if self.values:
+            memory.write_where(mine, self.executor.show(theirs), memory.written_mask(theirs))
+
     def enter(self, kind: type[Instruction], operands: tuple[Any, ...], key: Any) -> Entry:
         """Checks and prices an instruction that was not seen before."""
         try:

@@ -22,11 +22,11 @@ from trnlab.isa.indirect import DmaGather, DmaScatter
 from trnlab.isa.instruction import Instruction, Queue
 from trnlab.isa.matmul import PerfMode
 from trnlab.isa.ops import Activation, Op, activation_of, op_of
-from trnlab.isa.pair import SendRecv
+from trnlab.isa.pair import DmaEngine
 from trnlab.isa.tile import Tile
 
 ENUMS: dict[str, type[Enum]] = {
-    kind.__name__: kind for kind in (Queue, ReduceCmd, DgeMode, OobMode, PerfMode)
+    kind.__name__: kind for kind in (Queue, ReduceCmd, DgeMode, OobMode, PerfMode, DmaEngine)
 }
 PLAIN = (bool, int, float, str, type(None))
 LONGEST = 4096  # entries of a list among the parameters
@@ -146,10 +146,8 @@ def malformed(what: str) -> BadArguments:
 
 def recordable(kind: type[Instruction], values: Sequence[Any]) -> None:
     """Raises NotModelled for an instruction that does more than its class can say."""
-    if issubclass(kind, (Collective, SendRecv)):
-        raise NotModelled(
-            f"a program as data with {kind.name}", "values that pass between cores outside of it"
-        )
+    if issubclass(kind, Collective):
+        raise NotModelled(f"a program as data with {kind.name}", "the programs of other ranks")
     names = [field.name for field in kind.parameters]
     skips = kind is DmaGather and values[names.index("skip")] is not False
     if kind is DmaScatter or skips:

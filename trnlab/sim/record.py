@@ -32,6 +32,7 @@ class Recorder(Run):
     )
     masks: list[tuple[int, np.ndarray]] = field(default_factory=list)  # by instruction
     presets: list[tuple[int, Tile, np.ndarray]] = field(default_factory=list)
+    joins: list[tuple[Tile, Tile]] = field(default_factory=list)
 
     def buffer(
         self,
@@ -72,6 +73,10 @@ class Recorder(Run):
         """Notes bytes that the program holds from the start."""
         self.presets.append((self.program.count, tile, values))
 
+    def join(self, mine: Tile, theirs: Tile) -> None:
+        """Notes two tensors that are one output."""
+        self.joins.append((mine, theirs))
+
     def as_data(self, results: Iterable[Tile], passes: str = "") -> dict[str, Any]:
         """The program, the tiles it returns and what a compiler does to it, ready for JSON."""
         program, results = self.program, list(results)
@@ -87,6 +92,7 @@ class Recorder(Run):
 
         presets = [[at, place(t), packed(v, t.dtype)] for at, t, v in self.presets]
         returned = [place(tile) for tile in results]
+        joins = [[place(mine), place(theirs)] for mine, theirs in self.joins]
         return {
             "form": FORM,
             "api": self.api,
@@ -115,6 +121,7 @@ class Recorder(Run):
             "notes": list(program.notes),
             "found": [[type(e).__name__, e.what, str(e)] for e in self.found.values()],
             "returned": returned,
+            "joins": joins,
         }
 
 

@@ -5,173 +5,32 @@ through the same rules as those of a kernel, places are checked against the tens
 values start from the caller's own arrays. A program can thus be wrong, but not pretend.
 """
 
-from base64 import b64decode
-from binascii import Error as NotBase64
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from math import prod
-from types import CodeType
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from trnlab import formats
-from trnlab.errors import BadArguments, OutOfMemory, ProgramError
+from trnlab.errors import BadArguments
 from trnlab.isa.instruction import Instruction
+from trnlab.isa.pair import SendRecv
 from trnlab.isa.rules import LATEST, Compiler
-from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Buffer, Layout, Space, Tile, layout, whole
+from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Buffer, Layout, Tile, layout, whole
 from trnlab.machine.chip import Chip
 from trnlab.sim import memory
 from trnlab.sim.core import Run
 from trnlab.sim.execute import Entry
 from trnlab.sim.parameters import (
     malformed,
-    named_format,
-    opcodes,
     read,
-    recordable,
     unpacked,
     whole_number,
     whole_numbers,
 )
+from trnlab.sim.portable import MOST, Portable, printable
 from trnlab.sim.program import Loop
 from trnlab.sim.races import Witness
-from trnlab.sim.record import FORM
-
-MOST = 2**62
-LARGEST = 2**31  # bytes of one tensor
-PASSES = {"nki": ("",), "neuronxcc.nki": ("older", "as written")}  # by generation of NKI
-
-
-@dataclass(eq=False)
-class Portable:
-    """A program as data, with the shape of everything checked; `replay` runs it."""
-
-    data: dict[str, Any]
-    kinds: list[tuple[type[Instruction], list[Any], int]] = field(default_factory=list)
-    layouts: list[tuple[Any, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
-    heads: list[int] = field(default_factory=list)
-    operands: list[int] = field(default_factory=list)
-    masks: dict[int, np.ndarray] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.data, dict) or self.data.get("form") != FORM:
-            raise malformed(f"it is not of form {FORM}")
-        if self.data.get("api") not in tuple(PASSES):
-            raise malformed("it is of no generation of NKI")
-        if self.data.get("passes") not in PASSES[self.api]:
-            raise malformed("it is for no compiler")
-        self.heads = whole_numbers(self._list("heads"), 0, MOST)
-        self.operands = whole_numbers(self._list("operands"), 0, MOST)
-        if len(self.heads) % 3 or len(self.operands) % 3:
-            raise malformed("rows are not complete")
-        for name, shape, strides in self._rows("layouts", 3):
-            sizes = tuple(whole_numbers(shape, 1, LARGEST))
-            steps = tuple(whole_numbers(strides, -LARGEST, LARGEST))
-            if len(sizes) != len(steps) or prod(sizes) > LARGEST or len(sizes) > 16:
-                raise malformed("a layout makes no sense")
-            self.layouts.append((named_format(name), sizes, steps))
-        known = opcodes()
-        for name, parameters, count in self._rows("templates", 3):
-            kind = known.get(name) if isinstance(name, str) else None
-            if kind is None or not isinstance(parameters, list):
-                raise malformed(f"there is no instruction {name!r:.40}")
-            if len(parameters) != len(kind.parameters):
-                raise malformed(f"{kind.name} has {len(kind.parameters)} parameters")
-            recordable(kind, parameters)
-            self.kinds.append((kind, parameters, whole_number(count, 0, 1000)))
-        for at, shape, bits in self._rows("masks", 3):
-            self.masks[whole_number(at, 0, self.count)] = _mask(shape, bits)
-        whole_numbers(self._list("instances"), 0, self.count)
-
-    @property
-    def count(self) -> int:
-        """Instructions."""
-        return len(self.heads) // 3
-
-    @property
-    def api(self) -> str:
-        """The generation of NKI that it was written in."""
-        return self.data["api"]
-
-    @property
-    def passes(self) -> str:
-        """What the compiler does to it before it is timed, for `trace_of`."""
-        return self.data["passes"]
-
-    def _list(self, name: str) -> list[Any]:
-        held = self.data.get(name)
-        if not isinstance(held, list):
-            raise malformed(f"{name} is no list")
-        return held
-
-    def _rows(self, name: str, width: int) -> Iterator[list[Any]]:
-        for row in self._list(name):
-            if not isinstance(row, list) or len(row) != width:
-                raise malformed(f"{name} are not rows of {width}")
-            yield row
-
-    def confessed(self, known: Iterable[ProgramError]) -> list[str]:
-        """Rules that its writer says are broken and the program does not show: of its source."""
-        shown = {error.what for error in known}
-        rows = list(self._rows("found", 3))
-        return [
-            f"{printable(kind)}: {text}"[:4000]
-            for kind, what, text in rows
-            if str(what) not in shown
-        ]
-
-    def places(self) -> dict[tuple[CodeType, int], int]:
-        """The source lines it names, each with a number."""
-        code, found = compile("", "kernel.py", "exec"), {}
-        for number, (file, line) in enumerate(self._rows("places", 2)):
-            named = code.replace(co_filename=printable(file), co_name=f"place{number}")
-            found[named, whole_number(line, 0, 2**31)] = number
-        return found
-
-    def buffers(self, run: Run, inputs: Sequence[np.ndarray]) -> list[Buffer | None]:
-        """Its tensors, the first of which hold the inputs.
-
-        Raises BadArguments where those are not as the inputs are.
-        """
-        made: list[Buffer | None] = []
-        for space, dtype, shape, name, address, place, core in self._rows("buffers", 7):
-            if not isinstance(space, str) or space not in Space.__members__:
-                raise malformed(f"there is no memory {space!r:.40}")
-            sizes = tuple(whole_numbers(shape, 1, LARGEST))
-            kind = named_format(dtype)
-            if len(sizes) > 16 or not sizes or prod(sizes) * kind.itemsize > LARGEST:
-                raise OutOfMemory(f"a tensor has the shape {list(sizes)}", limit=f"{LARGEST:,} B")
-            where = None if address is None else tuple(whole_numbers(address, 0, 2**31))
-            if where is not None and len(where) != 2:
-                raise malformed("an address is a partition and a byte")
-            run.at = whole_number(place, 0, len(run.program.places) - 1)
-            run.switch(whole_number(core, 0, run.cores - 1))
-            buffer = run.buffer(Space[space], kind, sizes, printable(name), where)  # type: ignore[arg-type]
-            if len(made) < len(inputs):
-                _adopt(buffer, inputs[len(made)])
-            made.append(buffer)
-        if len(made) < len(inputs):
-            raise malformed("its arguments are missing")
-        run.switch(0)
-        return made
-
-    def last_uses(self, buffers: int) -> dict[int, list[int]]:
-        """Which tensors each instruction is the last to touch."""
-        last: dict[int, int] = {}
-        at = 0
-        for number in range(self.count):
-            template = whole_number(self.heads[3 * number], 0, len(self.kinds) - 1)
-            end = at + 3 * self.kinds[template][2]
-            for index in self.operands[at:end:3]:
-                last[whole_number(index, 0, buffers - 1)] = number
-            at = end
-        if at != len(self.operands):
-            raise malformed("rows and operands do not fit together")
-        found: dict[int, list[int]] = {}
-        for index, number in last.items():
-            found.setdefault(number, []).append(index)
-        return found
 
 
 @dataclass(eq=False)
@@ -213,6 +72,8 @@ class _Replaying:
         self.entries: dict[Any, Entry] = {}
         self.layouts: dict[Any, Layout] = {}
         self.read: set[int] = set()
+        # What two cores send each other, by the row that ends the exchange.
+        self.sent: dict[int, tuple[tuple[Tile, np.ndarray], ...]] = {}
         self.presets: dict[int, list[tuple[Any, Any]]] = {}
         for at, where, values in program._rows("presets", 3):
             self.presets.setdefault(whole_number(at, 0, program.count), []).append((where, values))
@@ -220,10 +81,12 @@ class _Replaying:
     def all(self) -> Replayed:
         program, run = self.program, self.run
         instances = program.data["instances"]
-        if len(instances) > 1:
+        if len(instances) > 1 or run.cores > 1:
             run.executor.witness = Witness(run.program)
         results = self._results()
-        kept = {row[0] for row in results} | set(range(self.inputs))
+        joins = self._joins()
+        kept = {row[0] for row in (*results, *(row for pair in joins for row in pair))}
+        kept |= set(range(self.inputs))
         last, starts, at = program.last_uses(len(self.buffers)), sorted(instances), 0
         with np.errstate(all="ignore"):
             for number in range(program.count):
@@ -242,6 +105,8 @@ class _Replaying:
             run.program.reduced = set(whole_numbers(program._list("reduced"), 0, program.count))
             for note in program._list("notes")[:20]:
                 run.note(printable(note))
+            for mine, theirs in joins:
+                run.join(self.tile(*mine), self.tile(*theirs))
             tiles = [self.tile(*row) for row in results] or self._changed()
             for tile in tiles:
                 if tile.space not in HBM_SPACES:
@@ -255,6 +120,19 @@ class _Replaying:
         rows = list(self.program._rows("returned", 3))
         for index, *_ in rows:
             whole_number(index, 0, len(self.buffers) - 1)
+        return rows
+
+    def _joins(self) -> list[list[list[int]]]:
+        """What both cores of a launch have written, each to an output of its own."""
+        rows, results = list(self.program._rows("joins", 2)), self._results()
+        for mine, theirs in rows:
+            if mine not in results or not isinstance(theirs, list) or len(theirs) != 3:
+                raise malformed("what is joined is no output")
+            one, other = self.tile(*mine), self.tile(*theirs)
+            apart = self._core(one) != self._core(other) and one.layout is other.layout
+            private = {one.space, other.space} <= set(HBM_SPACES)
+            if not apart or not private or other.storage.index < self.inputs:
+                raise malformed("what is joined is not the same output of two cores")
         return rows
 
     def _loops(self) -> list[Loop]:
@@ -286,6 +164,10 @@ class _Replaying:
         cells = program.operands
         tiles = [self.tile(cells[i], cells[i + 1], cells[i + 2]) for i in range(at, end, 3)]
         operands = tuple([read(value, tiles) for value in parameters])
+        if run.cores > 1:
+            self._check_cores(kind, tiles)
+        if kind is SendRecv and number not in self.sent:
+            self._exchange(number, operands, end)
         key = (template, *[tile.sig for tile in tiles])
         entry = self.entries.get(key)
         if entry is None:
@@ -300,7 +182,36 @@ class _Replaying:
         )
         run.record(entry, touched)
         run.compute(entry, operands, program.masks.get(number))
+        for tile, values in self.sent.pop(number, ()):
+            run.executor.store(tile, values, raw=True)
         return end
+
+    def _check_cores(self, kind: type[Instruction], tiles: list[Tile]) -> None:
+        """Raises BadArguments where a core touches what is on the other one."""
+        for tile in tiles:
+            mine = self._core(tile) == self.run.core_index
+            received = kind is SendRecv and tile is tiles[-1]
+            if tile.layout.on_chip and mine == received:
+                raise malformed(f"core {self.run.core_index} does not have {tile.describe()}")
+
+    def _core(self, tile: Tile) -> int:
+        return self.run.program.buffers[tile.storage.index].core
+
+    def _exchange(self, number: int, operands: tuple[Any, ...], at: int) -> None:
+        """Two cores send at the same time: what both receive is what was there before."""
+        heads, core = self.program.heads, self.run.core_index
+        after = heads[3 * number + 3 : 3 * number + 6]
+        kind, parameters, count = self.program.kinds[after[0]] if after else (None, [], 0)
+        if kind is not SendRecv or after[2] != core ^ 1:
+            raise malformed("a core sends, and the other one does not")
+        cells = self.program.operands[at : at + 3 * count]
+        tiles = [self.tile(*cells[i : i + 3]) for i in range(0, len(cells), 3)]
+        there = tuple([read(value, tiles) for value in parameters])
+        if operands[4] != there[4]:
+            raise malformed("two cores exchange with different pipe_id")
+        show = self.run.executor.show
+        self.sent[number] = ()
+        self.sent[number + 1] = tuple((o[1], show(o[0]).copy()) for o in (operands, there))
 
     def tile(self, index: Any, number: Any, offset: Any) -> Tile:
         """A tile that lies in a tensor which still exists; raises BadArguments otherwise."""
@@ -346,26 +257,3 @@ def _free(tile: Tile, values: np.ndarray, api: str) -> bool:
     return square and np.array_equal(
         values, formats.narrow(np.eye(len(values), dtype=np.float32), tile.dtype)
     )
-
-
-def _adopt(buffer: Buffer, given: np.ndarray) -> None:
-    kind = formats.storage(buffer.dtype)
-    if buffer.space is not Space.shared_hbm or buffer.shape != given.shape or kind != given.dtype:
-        raise malformed(f"argument {buffer.name} is not as it was given")
-    memory.adopt(buffer, given)
-
-
-def _mask(shape: Any, bits: Any) -> np.ndarray:
-    sizes = tuple(whole_numbers(shape, 1, LARGEST))
-    try:
-        held = np.frombuffer(b64decode(bits, validate=True), np.uint8)
-    except (NotBase64, TypeError, ValueError):
-        raise malformed("a mask is not made of bits") from None
-    if len(held) != (prod(sizes) + 7) // 8:
-        raise malformed("a mask does not fit its shape")
-    return np.unpackbits(held, count=prod(sizes)).astype(bool).reshape(sizes)
-
-
-def printable(text: Any) -> str:
-    """A name as one may print it: short, without control characters."""
-    return "".join(c if c.isprintable() else "?" for c in str(text)[:200])

@@ -76,7 +76,11 @@ def _told(error: BaseException) -> dict[str, str]:
     if not isinstance(error, TrnlabError):
         lines = traceback.extract_tb(error.__traceback__)
         line = next((f.lineno for f in reversed(lines) if f.filename.endswith("kernel.py")), 0)
-        text = f"kernel.py:{line}: {type(error).__name__}: {error}"
+        what = error
+        if isinstance(error, SyntaxError):
+            line, what = error.lineno, error.msg
+        text = f"kernel.py:{line}: {type(error).__name__}: {what}"
+    text = text.replace(os.getcwd() + os.sep, "")  # the same in every folder
     return {"error": type(error).__name__, "text": text[:TEXT]}
 
 

@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 
+from trnlab.studies.watch import TOGETHER, children
+
 LINUX = sys.platform == "linux"
 PDEATHSIG, DUMPABLE, NO_NEW_PRIVS, SUBREAPER = 1, 4, 38, 36  # of prctl(2)
 NEW_IPC, NEW_USER, NEW_PID, NEW_NET = 0x08000000, 0x10000000, 0x20000000, 0x40000000  # unshare(2)
@@ -38,6 +40,7 @@ def confine(folder: str, seconds: float, memory: int, files: int) -> list[str]:
     if _limited(seconds, memory, files):
         found.append(LIMITS)
     if LINUX:
+        found.append(TOGETHER)  # by whoever started this process
         prctl(PDEATHSIG, signal.SIGKILL)
         if _alone():
             found += [ALONE, OFFLINE]
@@ -54,9 +57,9 @@ def missing(found: Iterable[str]) -> list[str]:
         ALONE: "signals to other processes of this user; processes that outlive it",
         OFFLINE: "use of the network",
         FILES: "reading and writing every file that this user can",
+        TOGETHER: "many processes at once and many files, each within its limit, until it ends",
     }
-    open_ = [text for name, text in said.items() if name not in have]
-    return [*open_, "many processes at once, each with the memory limit, until it ends"]
+    return [text for name, text in said.items() if name not in have]
 
 
 def hidden() -> None:
@@ -77,14 +80,14 @@ def end_all() -> None:
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        children = _children()
-        if not children:
+        left = children()
+        if not left:
             return
-        for pid in children:
+        for pid in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         with suppress(ChildProcessError):
-            os.waitpid(children[0], 0)
+            os.waitpid(left[0], 0)
 
 
 def end_group(process: Popen[bytes]) -> None:
@@ -103,14 +106,6 @@ def prctl(option: int, value: int) -> bool:
     with suppress(OSError, AttributeError):
         return ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0
     return False
-
-
-def _children() -> list[int]:
-    found: list[int] = []
-    for task in Path("/proc/self/task").glob("*/children") if LINUX else ():
-        with suppress(OSError):
-            found += [int(pid) for pid in task.read_text().split()]
-    return found
 
 
 def limit_memory(memory: int) -> None:

@@ -21,7 +21,9 @@ from trnlab.nki.names import activate
 from trnlab.nki.receipt import fitted
 from trnlab.report.counters import counters
 from trnlab.report.summary import summarise
-from trnlab.sim.replay import Portable, Replayed, printable, replay
+from trnlab.sim.parameters import malformed
+from trnlab.sim.portable import Portable, printable
+from trnlab.sim.replay import Replayed, replay
 from trnlab.sim.tracing import trace_of
 from trnlab.studies.confine import missing
 from trnlab.studies.inputs import make_inputs
@@ -122,7 +124,10 @@ def _judged(
 ) -> dict[str, Any]:
     if chip.generation not in TARGETS[program.api]:
         raise BadArguments(f"{program.api} does not target {chip.key}")
-    cores, _ = instances_of(tuple(asked["grid"]), program.api)
+    cores, instances = instances_of(tuple(asked["grid"]), program.api)
+    at_once = program.api == "nki" and cores > 1
+    if len(program.data["instances"]) != (0 if at_once else len(instances)):
+        raise malformed(f"it is not launched as {asked['grid']}")
     compiler = compiler_for(program.api)
     errors, told, seen, tolerance = [], {}, [], 0.0
     for number in range(asked["seeds"]):
@@ -222,8 +227,11 @@ def _expected(reference: Any, args: list[Any], kwargs: dict[str, Any]) -> list[n
 
 
 def _said(error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return f"reference.py:{error.lineno}: SyntaxError: {error.msg}"
     lines = [f.lineno for f in extract_tb(error.__traceback__) if f.filename == "reference.py"]
-    return f"reference.py:{lines[-1] if lines else 0}: {type(error).__name__}: {error}"
+    where = f"reference.py:{lines[-1]}: " if lines else ""
+    return f"{where}{type(error).__name__}: {error}"
 
 
 def _results(reference: Any, args: list[Any], kwargs: dict[str, Any]) -> list[np.ndarray]:

@@ -11,12 +11,16 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from trnlab.studies.confine import adopting, end_all, end_group, hidden, limit_memory
+from trnlab.studies.watch import LINUX, LOADED, size, use
 
+EVERY = 0.1  # seconds between looks at what a candidate uses
+FILES = 4  # times the limit of one file is that of all together
 KEPT = 2000  # characters that a candidate printed
 
 
@@ -46,7 +50,7 @@ class Candidate:
     def __init__(self, asked: dict[str, Any], folder: str) -> None:
         self.asked, self.wanted = asked, 2 + len(asked["hidden"])  # lines: walls, one a case
         self.programs, self.printed, self.stopped, self.count = bytearray(), "", "", 0
-        self.ended = False
+        self.folder, self.ended, self.began = folder, False, time.monotonic()
         self.done = threading.Event()
         limits = [str(int(asked[name])) for name in ("seconds", "memory", "files")]
         command = [sys.executable, "-Pu", "-m", "trnlab.studies.candidate", folder, *limits]
@@ -68,11 +72,23 @@ class Candidate:
     @property
     def lines(self) -> list[bytes]:
         """The whole lines that it wrote in its time: its walls, and programs."""
-        if not self.done.wait(self.asked["seconds"]):
-            self._stop(f"it took longer than {self.asked['seconds']:g} s")
+        while not self.done.wait(EVERY):
+            if why := self._excess():
+                self._stop(why)
         self.end()
         *whole, _ = bytes(self.programs).split(b"\n")
         return whole[: self.wanted]
+
+    def _excess(self) -> str:
+        """Which limit is passed; time in which others had the CPU does not count, up to a point."""
+        now = use()
+        spent, seconds = time.monotonic() - self.began, self.asked["seconds"]
+        if spent - min(now.waited, (1 - 1 / LOADED) * spent) > seconds:
+            return f"it took longer than {seconds:g} s"
+        files = FILES * self.asked["files"]
+        if LINUX and size(self.folder) > files:
+            return f"its files took more than {files:,} bytes together"
+        return now.exceeded(self.asked["memory"])
 
     def end(self) -> None:
         """Ends the process and all that came from it."""

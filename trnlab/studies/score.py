@@ -14,6 +14,7 @@ from typing import Any
 from trnlab.errors import BadArguments
 from trnlab.studies.confine import end_group
 from trnlab.studies.request import Request, request_of
+from trnlab.studies.watch import LOADED
 
 PATIENCE = 30.0  # seconds beyond the limits, for starting two processes
 
@@ -38,7 +39,11 @@ def score_files(kernel: str, reference: str, **asked: Any) -> dict[str, Any]:
     ):  # fmt: skip
         path, colon, function = given.rpartition(":")
         named = bool(colon) and function.isidentifier() and len(path) > 1
-        texts[part] = find_file(path if named else given).read_text(encoding="utf-8")
+        file = find_file(path if named else given)
+        try:
+            texts[part] = file.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            raise BadArguments(f"'{file.name}' is not Python source in UTF-8") from None
         if named:
             texts[name] = function
     return score(**texts, **asked)
@@ -46,7 +51,7 @@ def score_files(kernel: str, reference: str, **asked: Any) -> dict[str, Any]:
 
 def answer(request: Request) -> dict[str, Any]:
     """The answer to a request, from a process of its own."""
-    limit = request.seconds + request.compute + PATIENCE
+    limit = LOADED * request.seconds + request.compute + PATIENCE
     root = str(Path(__file__).parents[2])
     threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -94,6 +99,7 @@ def describe(told: dict[str, Any]) -> str:
         lines += [f"  {line}" for line in str(told["error"]).splitlines()]
     for case in told["cases"]:
         inputs = case["inputs"] if isinstance(case["inputs"], str) else " ".join(case["inputs"])
+        inputs = inputs or "(no inputs; give them with --in)"
         time = f"  {case['seconds'] * 1e6:,.2f} us" if case["seconds"] is not None else ""
         lines.append(f"  {inputs}  {case['verdict']}{time}")
         lines += [f"    {line}" for v in case.get("violations", ()) for line in v.splitlines()]
