@@ -328,8 +328,9 @@ def test_files_and_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert json.loads(found.output)["receipt"]["chip"] == "trn1"
     with pytest.raises(UnknownName, match=r"kernel\.py"):
         score_files("kernl.py", "what.py")
-    with pytest.raises(BadArguments, match="folder"):
-        score_files(".", "what.py")
+    (tmp_path / "folder.py").mkdir()
+    with pytest.raises(UnknownName, match="no file is called 'folder"):
+        score_files("folder.py", "what.py")
     (tmp_path / "binary.py").write_bytes(b"\xff\xfe")
     with pytest.raises(BadArguments, match="UTF-8"):
         score_files("kernel.py", "binary.py")

@@ -17,7 +17,7 @@ from trnlab.machine.chip import Core
 GPSIMD_ROWS = {4: 1024, 2: 512, 1: 256}
 
 
-class DmaEngine(Enum):
+class dma_engine(Enum):
     """Who moves the data of a send and receive."""
 
     dma = 1

@@ -19,7 +19,7 @@ from trnlab.isa.matmul import NcMatmul, NcTranspose
 from trnlab.isa.matmul import PerfMode as matmul_perf_mode
 from trnlab.isa.move import Memset, NcStreamShuffle, TensorCopy
 from trnlab.isa.mx import NcMatmulMx, QuantizeMx
-from trnlab.isa.pair import CoreBarrier, DmaEngine, SendRecv
+from trnlab.isa.pair import CoreBarrier, SendRecv, dma_engine
 from trnlab.isa.random import Dropout, Rand2, RandGetState, RandSetState, Rng, SetRngSeed
 from trnlab.isa.reduce import TensorPartitionReduce, TensorReduce, TensorScalarReduce
 from trnlab.isa.scan import TensorScalarCumulative, TensorTensorScan
@@ -46,9 +46,6 @@ class nc_version(enum.IntEnum):
     gen2 = 2
     gen3 = 3
     gen4 = 4
-
-
-dma_engine = DmaEngine
 
 
 def get_nc_version() -> nc_version:
@@ -112,7 +109,7 @@ topk = function_of(Topk)
 
 def sendrecv(
     src: Any, dst: Any, send_to_rank: int, recv_from_rank: int, pipe_id: int,
-    dma_engine: Any = DmaEngine.dma, name: str | None = None,
+    dma_engine: Any = dma_engine.dma, name: str | None = None,
 ) -> None:  # fmt: skip
     how = (send_to_rank, recv_from_rank, pipe_id, dma_engine)
 
@@ -162,6 +159,6 @@ constants = SimpleNamespace(
     dge_mode=dge_mode,
     oob_mode=oob_mode,
     matmul_perf_mode=matmul_perf_mode,
-    dma_engine=DmaEngine,
+    dma_engine=dma_engine,
     nc_version=nc_version,
 )

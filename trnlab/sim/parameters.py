@@ -22,11 +22,11 @@ from trnlab.isa.indirect import DmaGather, DmaScatter
 from trnlab.isa.instruction import Instruction, Queue
 from trnlab.isa.matmul import PerfMode
 from trnlab.isa.ops import Activation, Op, activation_of, op_of
-from trnlab.isa.pair import DmaEngine
+from trnlab.isa.pair import dma_engine
 from trnlab.isa.tile import Tile
 
 ENUMS: dict[str, type[Enum]] = {
-    kind.__name__: kind for kind in (Queue, ReduceCmd, DgeMode, OobMode, PerfMode, DmaEngine)
+    kind.__name__: kind for kind in (Queue, ReduceCmd, DgeMode, OobMode, PerfMode, dma_engine)
 }
 PLAIN = (bool, int, float, str, type(None))
 LONGEST = 4096  # entries of a list among the parameters

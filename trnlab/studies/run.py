@@ -176,8 +176,6 @@ def find_file(path: str) -> Path:
     file = Path(path)
     if file.is_file():
         return file.resolve()
-    if file.is_dir():
-        raise BadArguments(f"'{path}' is a folder", fix="name a Python file in it")
     folder = file.parent if file.parent.is_dir() else Path()
     raise UnknownName("file", path, [p.name for p in folder.glob("*.py") if p.is_file()])
 
