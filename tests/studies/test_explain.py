@@ -7,11 +7,11 @@ from tests.support import command, load, nisa, nl, store, whole_numbers
 from trnlab import Violations
 from trnlab.errors import UnknownName
 from trnlab.isa.instruction import ISA
-from trnlab.studies.codes import CODES
-from trnlab.studies.explain import explain, templates
+from trnlab.studies.explain import ALL_CODES, explain, templates
+from trnlab.studies.graph_codes import GRAPH_CODES
 
 
-@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize("name", ALL_CODES)
 def test_every_code_has_a_cause_a_limit_an_example_and_a_source(name):
     page = explain(name)
     assert page.splitlines()[0] == name
@@ -28,9 +28,9 @@ def test_codes_are_found_in_a_line_of_a_log():
 
 def test_every_instruction_has_rules():
     subjects = {template.subject for template in templates()}
-    assert ISA.keys() - subjects == {
-        "register_move"
-    }  # whose arguments are checked when it is called
+    # arguments of register_move are checked when it is called
+    assert ISA.keys() - subjects == {"register_move"}
+    assert {"all_reduce", "all_gather_v", "collective_permute"} <= subjects
 
 
 def test_no_two_rules_share_a_name():
@@ -61,6 +61,28 @@ def test_what_a_violation_prints_can_be_explained():
         assert "not known" not in page, violation.rule
         subject = violation.rule.partition("/")[0]
         assert f"of        {subject}" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("interleaved sums in psum", "ISCH714"),
+        ("not enough sbuf", "couldn't be allocated in SB"),
+        ("complex numbers", "NCC_EVRF004"),
+        ("all-reduce of integers", "NCC_EVRF061"),
+        ("NCC_EXSP01", "NCC_EXSP001"),
+        ("nc_matmul dst psum", "nc_matmul/dst-is-in-psum"),
+        ("collective dimension of all_gather in hbm", "all_gather/"),
+    ],
+)
+def test_words_and_misspelled_codes_find_the_nearest(words, name):
+    page = explain(words)
+    assert page.startswith(f"'{words}' is not known; the nearest is\n\n{name}"), page
+
+
+def test_every_code_of_the_vendors_page_is_there():
+    assert len(ALL_CODES) == 52 + 51
+    assert all(name.startswith("NCC_E") for name in GRAPH_CODES)
 
 
 def test_words_find_the_nearest():

@@ -10,7 +10,15 @@ from trnlab.isa.instruction import ISA
 from trnlab.machine.catalogue import CHIPS, chip
 from trnlab.studies import functions
 from trnlab.studies.handbook import handbook
-from trnlab.studies.manual import becomes, costs_of, page, rules_of, signature, spelled_sample
+from trnlab.studies.manual import (
+    becomes,
+    collectives,
+    costs_of,
+    page,
+    rules_of,
+    signature,
+    spelled_sample,
+)
 from trnlab.studies.samples import SAMPLES, sample
 
 PAGE = Path(__file__).parents[2] / "docs" / "isa.md"
@@ -118,3 +126,19 @@ def test_the_whole_page_can_be_printed(capsys, monkeypatch):
     said = command(["isa", "--markdown"], capsys, monkeypatch)
     assert said.code == 0
     assert said.out == handbook()
+
+
+@pytest.mark.parametrize("name", sorted(collectives()))
+def test_every_collective_has_a_page_with_its_rules(name: str):
+    text = page(name)
+    assert text.startswith(f"nki.collectives.{name}(")
+    assert page(f"nki.collectives.{name}") == text
+    assert "  - " in text
+    assert "run_ranks" in text
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_collectives_are_listed_and_suggested():
+    assert len(collectives()) == 9
+    with pytest.raises(UnknownName, match="all_reduce"):
+        page("all_reduces")

@@ -37,7 +37,7 @@ CODES = {
         ),
         Code(
             "ISCH714",
-            "As SCH713: matmuls of two sums take turns in one PSUM region.",
+            "As SCH713: matmuls of two sums take turns (are interleaved) in one PSUM region.",
             "one accumulation group at a time in a PSUM region; eight may be open, one a bank",
             "give each sum a tile of its own: nl.ndarray((128, 512), nl.float32, buffer=nl.psum)",
             "R",
@@ -51,7 +51,7 @@ CODES = {
         ),
         Code(
             "couldn't be allocated in SB",
-            "More SBUF is alive at once than a partition has.",
+            "More SBUF is alive at once than a partition has: not enough SBUF, out of memory.",
             "180,224 bytes a partition on v2, 212,984 on v3, 245,752 on v4",
             "process (128, 2048) at a time instead of (128, 65536)",
             "R: trn1",

@@ -1,24 +1,25 @@
 """What a code or a rule means: ours, by their short names, and those of the vendor's tools."""
 
-import ast
-import inspect
 import re
-import textwrap
-from collections.abc import Iterator
 from difflib import SequenceMatcher
 from functools import cache
 from typing import NamedTuple
 
 from trnlab.errors import UnknownName
-from trnlab.isa.instruction import ISA, Instruction
+from trnlab.isa.instruction import ISA
 from trnlab.isa.rules import code_of
 from trnlab.nki import isa as _families  # noqa: F401 - registers every instruction
 from trnlab.nki.subset import CONSTRUCTS
 from trnlab.studies.codes import CODES, Code
+from trnlab.studies.graph_codes import GRAPH_CODES
 from trnlab.studies.manual import signature
+from trnlab.studies.sentences import kinds, sentences
 
 FORMS = ("a code such as NCC_IBIR605", "a rule such as nc_matmul/dst-is-in-psum", "words")
 NEAR = 0.45  # how alike words must be
+FILLERS = frozenset(
+    ("a", "and", "are", "be", "in", "is", "it", "not", "of", "on", "or", "the", "to")
+)
 
 
 class Template(NamedTuple):
@@ -59,10 +60,13 @@ OTHERS = (
 )
 
 
+ALL_CODES = CODES | GRAPH_CODES
+
+
 def explain(words: str) -> str:
     """Explains a rule, an error code or what comes nearest; raises UnknownName if nothing does."""
     wanted = words.strip()
-    known: dict[str, Code | Template] = {**CODES, **{t.code: t for t in templates()}}
+    known: dict[str, Code | Template] = {**ALL_CODES, **{t.code: t for t in templates()}}
     found = known.get(wanted) or _by_part(wanted, known)
     if found is not None:
         return _page(found)
@@ -90,11 +94,23 @@ def _by_part(wanted: str, known: dict[str, Code | Template]) -> Code | Template 
 
 
 def _likeness(wanted: str, name: str, entry: Code | Template) -> float:
-    said = entry.cause if isinstance(entry, Code) else f"{entry.subject} {entry.sentence}"
-    words = set(re.findall(r"[a-z0-9]+", wanted.lower()))
-    theirs = set(re.findall(r"[a-z0-9]+", f"{name} {said}".lower()))
-    share = len(words & theirs) / max(1, len(words))
-    return max(share * 0.9, SequenceMatcher(None, wanted.lower(), name.lower()).ratio())
+    """How much of what was asked an entry speaks about; its name counts a little more."""
+    said = " ".join(entry[1:])
+    asked, theirs = _words(wanted), _words(f"{name} {said}")
+    share = sum(any(_alike(a, t) for t in theirs) for a in asked) / max(1, len(asked))
+    in_name = sum(any(_alike(a, t) for t in _words(name)) for a in asked) / max(1, len(asked))
+    spelled = SequenceMatcher(None, wanted.lower(), name.lower()).ratio()
+    return max(share * 0.8 + in_name * 0.1 + spelled * 0.1, spelled)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z0-9]+", text.lower())) - FILLERS
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two words are the same but for their endings."""
+    short, long = sorted((one, other), key=len)
+    return short == long or (len(short) > 3 and long.startswith(short.rstrip("s")))
 
 
 def _page(entry: Code | Template) -> str:
@@ -115,8 +131,8 @@ def _lines(title: str, rows: list[tuple[str, str]]) -> str:
 def templates() -> tuple[Template, ...]:
     """Every rule of every instruction, as its class writes it, and those of the Python subset."""
     found: dict[str, Template] = {}
-    for name, kind in sorted(ISA.items()):
-        for sentence, when in _sentences(kind):
+    for name, kind in sorted(kinds().items()):
+        for sentence, when in sentences(kind):
             code = code_of(name, re.sub(r"\{[^}]*\}", " ", sentence))
             found.setdefault(code, Template(code, name, sentence, when or "every compiler"))
     for construct in CONSTRUCTS.values():
@@ -125,58 +141,3 @@ def templates() -> tuple[Template, ...]:
         text = f"no {construct.name} in a kernel: {construct.fix}"
         found[code] = Template(code, "Python", text, f"{surely}, {construct.when}")
     return (*found.values(), *OTHERS)
-
-
-def _sentences(kind: type[Instruction]) -> Iterator[tuple[str, str]]:
-    """Texts that the rules of a class yield, with what the source says of who insists."""
-    seen: set[object] = set()
-    todo: list[tuple[object, dict[str, str]]] = [(kind.rules, {}), (kind._shared_rules, {})]
-    while todo:
-        function, known = todo.pop(0)
-        key = (function, tuple(known.items()))
-        if key in seen or not inspect.isfunction(function):
-            continue
-        seen.add(key)
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
-                text, _, *when = node.value.elts
-                sentence = _text(text, function, known)
-                if sentence:
-                    yield sentence, ast.unparse(when[0]) if when else ""
-            if isinstance(node, ast.YieldFrom) and isinstance(node.value, ast.Call):
-                todo += _next(node.value, function, kind)
-
-
-def _next(call: ast.Call, function: object, kind: type) -> list[tuple[object, dict[str, str]]]:
-    """The generator that a rule takes further rules from, with the names it is given."""
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
-    scope = getattr(function, "__globals__", {})
-    target = getattr(kind, name, None) if ast.unparse(call.func).startswith("self") else None
-    target = target or scope.get(name)
-    if not inspect.isfunction(target):
-        return []
-    names = list(inspect.signature(target).parameters)
-    given = {
-        parameter: value.value
-        for parameter, value in zip(names, call.args, strict=False)
-        if isinstance(value, ast.Constant) and isinstance(value.value, str)
-    }
-    return [(target, given)]
-
-
-def _text(node: ast.expr, function: object, known: dict[str, str]) -> str:
-    scope = getattr(function, "__globals__", {})
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if not isinstance(node, ast.JoinedStr):
-        return ""
-    parts = []
-    for part in node.values:
-        if isinstance(part, ast.Constant):
-            parts.append(str(part.value))
-            continue
-        inner = ast.unparse(part.value) if isinstance(part, ast.FormattedValue) else ""
-        value = known.get(inner, scope.get(inner))
-        parts.append(str(value) if isinstance(value, str | int) else f"{{{inner}}}")
-    return "".join(parts)

@@ -13,6 +13,7 @@ from trnlab.isa.ops import ACTIVATIONS, OPS, Op
 from trnlab.machine.catalogue import CHIPS
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
+from trnlab.nki import collectives as _collectives
 from trnlab.nki import isa as _families
 from trnlab.nki import language as nl
 from trnlab.nki.legacy import isa as _older
@@ -20,10 +21,12 @@ from trnlab.report.terminal import table
 from trnlab.sim.cost import Cost, cost
 from trnlab.studies import functions
 from trnlab.studies.samples import sample, sample_text
+from trnlab.studies.sentences import kinds, sentences
 
 APIS = ("nki", "neuronxcc.nki")
 LANGUAGE = ("nki.language.", "nl.")
-PREFIXES = ("nki.isa.", "nisa.", *LANGUAGE)
+TOGETHER = "nki.collectives."
+PREFIXES = ("nki.isa.", "nisa.", TOGETHER, *LANGUAGE)
 WIDTH = 98
 DEFAULT_FIRST = (find_chip("trn2"), *CHIPS)
 
@@ -58,7 +61,7 @@ def signature(name: str, home: Any = _families) -> str:
         for p in inspect.signature(function).parameters.values()
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
-    module = "nki.isa" if home is _families else "nki.language"
+    module = {_families: "nki.isa", _collectives: "nki.collectives"}.get(home, "nki.language")
     return f"{module}.{name}({', '.join(given)})"
 
 
@@ -158,14 +161,20 @@ def apis_of(kind: type[Instruction]) -> list[str]:
     return list(APIS if older else APIS[:1])
 
 
+def collectives() -> dict[str, type[Instruction]]:
+    """The instructions that ranks take part in together, by name."""
+    return {n: k for n, k in sorted(kinds().items()) if callable(getattr(_collectives, n, None))}
+
+
 def index() -> Any:
-    """A table of all instructions."""
+    """A table of all instructions, and of the collectives after them."""
+    both = [*sorted(ISA.items()), *collectives().items()]
     rows = [
         (name, "/".join(kind.engines), chips_with(kind), first_sentence(kind))
-        for name, kind in sorted(ISA.items())
+        for name, kind in both
     ]
     header = ("instruction", "engine", "chips", "what it does")
-    return table(f"{len(ISA)} instructions", header, rows)
+    return table(f"{len(both)} instructions", header, rows)
 
 
 def chips_with(kind: type[Instruction]) -> str:
@@ -187,7 +196,23 @@ def page(name: str) -> str:
         return "\n".join(_instruction_lines(ISA[short]))
     if short in functions.names() and (language or not prefix):
         return "\n".join(_function_lines(short))
-    raise UnknownName("instruction", name, [*ISA, *(f"nl.{n}" for n in functions.names())])
+    if short in collectives() and prefix in ("", TOGETHER):
+        return "\n".join(_collective_lines(collectives()[short]))
+    known = [*ISA, *collectives(), *(f"nl.{n}" for n in functions.names())]
+    raise UnknownName("instruction", name, known)
+
+
+def _collective_lines(kind: type[Instruction]) -> Iterator[str]:
+    """A collective has no sample: its operands are those of a whole group of ranks."""
+    yield from wrap(signature(kind.name, _collectives), WIDTH, subsequent_indent="    ")
+    yield from ("", inspect.getdoc(kind) or "", "")
+    yield from _row("engine", "cc: it starts when the last rank of the group has come")
+    yield from _row("run", "trnlab.run_ranks(kernel, [arguments of each rank], system)")
+    yield from _row("rules", "as the class writes them; what varies is in braces")
+    for sentence, _ in sentences(kind):
+        yield from _row("", f"- {sentence}", "  ")
+    yield from _row("time", "steps x latency and bytes over the links of the system")
+    yield from _row("", "(docs/design.md, `trnlab systems`)")
 
 
 def _instruction_lines(kind: type[Instruction]) -> Iterator[str]:
