@@ -84,6 +84,7 @@ class _Owners:
         self.places: dict[int, int] = {}  # where each of these instructions stands
         self.intruders: dict[int, tuple[int, int]] = {}  # last write into a tensor: number, by
         self.met: dict[Access, list[int]] = {}
+        self.corners: dict[tuple[str, int], np.ndarray] = {}
 
     def clash(self, access: Access, place: int) -> Clash | None:
         """What is wrong with reading these bytes, if anything.
@@ -120,14 +121,21 @@ class _Owners:
         if access not in self.met:
             mine = self.facts[access[0]]
             top, bottom, first, last, _ = rectangle_of(mine, access[1], access[2])
-            self.met[access] = [
-                index
-                for index, f in enumerate(self.facts)
-                if f.placed and index != access[0] and (f.space, f.core) == (mine.space, mine.core)
-                and f.base_partition < bottom and top < f.base_partition + f.rows
-                and f.base_byte < last and first < f.end
-            ]  # fmt: skip
+            index, row, after, byte, end = self._placed(mine.space, mine.core)
+            near = (row < bottom) & (top < after) & (byte < last) & (first < end)
+            self.met[access] = index[near & (index != access[0])].tolist()
         return self.met[access]
+
+    def _placed(self, space: str, core: int) -> np.ndarray:
+        """The placed tensors of a memory: number, first and last row and byte, as columns."""
+        if (space, core) not in self.corners:
+            corners = [
+                (index, f.base_partition, f.base_partition + f.rows, f.base_byte, f.end)
+                for index, f in enumerate(self.facts)
+                if f.placed and (f.space, f.core) == (space, core)
+            ]
+            self.corners[space, core] = np.array(corners, np.int64).T
+        return self.corners[space, core]
 
     def _part(self, access: Access) -> tuple[np.ndarray, np.ndarray] | None:
         if access not in self.parts:
