@@ -3,6 +3,7 @@ import pytest
 
 from tests.isa.make import TRN2, numbers, tile
 from trnlab.isa.reduce import TensorReduce
+from trnlab.isa.rules import Compiler, version_of
 
 
 def make(**changes):
@@ -103,3 +104,10 @@ def test_passes_once_and_twice_as_fast_for_bf16_sums():
 
 def test_one_operation_an_element():
     assert make().operations() == 128 * 8
+
+
+def test_axis_1_meant_the_last_one_in_nki_0_2():
+    made = make(dst=tile((128, 4)), data=tile((128, 4, 8)), axis=1)
+    drifts = "axis 1 of more dimensions means the last in nki 0.2"
+    assert drifts in made.broken(TRN2, Compiler(version_of("0.2")))
+    assert made.broken(TRN2) == ["axis names the last free axes, up to the last"]

@@ -69,6 +69,8 @@ class TensorReduce(Instruction, engines=("vector",), page="nki.isa.tensor_reduce
         yield f"axis is from 0 to {rank - 1}", all(-rank <= a < rank for a in self._given)
         trailing = self.axes == tuple(range(rank - len(self.axes), rank))
         yield "axis names the last free axes, up to the last", trailing and 0 not in self.axes
+        drifts = rank > 2 and self._given == (1,)
+        yield "axis 1 of more dimensions means the last in nki 0.2", not drifts, only("0.2", "0.3")
         kept = prod(self.data.shape[1 : rank - len(self.axes)])
         yield "dst has a row for every row of data", self.dst.partitions == self.data.partitions
         yield f"dst has {kept} elements a partition", self.dst.free == kept

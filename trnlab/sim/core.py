@@ -40,8 +40,8 @@ from trnlab.sim.execute import (
 )
 from trnlab.sim.findings import found_in
 from trnlab.sim.groups import Rounding
+from trnlab.sim.interleaved import psum_warnings
 from trnlab.sim.loops import order_free
-from trnlab.sim.midway import read_midway
 from trnlab.sim.operands import described, pick
 from trnlab.sim.program import BufferFacts, Program
 from trnlab.sim.shadow import Shadowed
@@ -387,8 +387,8 @@ class Run:
                 f"{function.limits}, where the device's results are not valid"
             )
         if self.api == "nki":
-            for found in read_midway(self.program, self.entries.values()):
-                self.tell(found.error(self.program), warning=True)
+            for error in psum_warnings(self.program, self.entries.values(), self.core):
+                self.tell(error, warning=True)
         for key, error in found_in(self.program, self.core, self.api, self.executor.witness):
             self.found.setdefault(key, error)
 

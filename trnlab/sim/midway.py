@@ -36,16 +36,19 @@ class Midway(NamedTuple):
         )
 
 
-def read_midway(program: Program, entries: Iterable[Entry]) -> Iterator[Midway]:
-    """The first such matmul on each pair of lines."""
+def kinds_of(program: Program, entries: Iterable[Entry]) -> np.ndarray:
+    """What each kind of instruction does to PSUM: it starts a sum, adds to one, or just writes."""
     kinds = np.full(len(program.costs), WRITE)
     for entry in entries:
         if entry.accumulates:
             overwrites = entry.model.accumulate is False  # type: ignore[attr-defined]
             kinds[entry.number] = START if overwrites else ADD
-    if not (kinds == ADD).any():
-        return
-    instruction, event, places = _events(program, kinds)
+    return kinds
+
+
+def read_midway(program: Program, kinds: np.ndarray) -> Iterator[Midway]:
+    """The first such matmul on each pair of lines."""
+    instruction, event, places = events(program, kinds)
     order = np.lexsort((instruction, *places.T))
     event, instruction, places = event[order], instruction[order], places[order]
     same = np.append(False, (places[1:] == places[:-1]).all(axis=1))
@@ -68,7 +71,7 @@ def read_midway(program: Program, entries: Iterable[Entry]) -> Iterator[Midway]:
             yield one
 
 
-def _events(program: Program, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def events(program: Program, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each access to PSUM: its instruction, what it does, and buffer, layout and offset."""
     numbers = program.kinds()
     writes = np.array([c.writes for c in program.costs])[numbers]

@@ -40,6 +40,12 @@ OTHERS = (
         "a warning: SCH713 and ISCH714 of the vendor's compilers",
     ),
     Template(
+        "psum/sums-of-one-bank-do-not-take-turns",
+        "PSUM",
+        "a sum in a PSUM bank is finished before the next one in that bank goes on",
+        "a warning: SCH713 and ISCH714 of the vendor's compilers",
+    ),
+    Template(
         "ndarray/psum-tensors-start-at-a-bank",
         "nl.ndarray",
         "a tensor that a kernel places in PSUM starts at a bank of 2,048 bytes",
