@@ -48,12 +48,12 @@ MAY_IMPORT = {
 EVERYWHERE = {"numpy", "ml_dtypes"}
 THIRD_PARTY = {
     "sim": {"numba", "threadpoolctl"},
-    "report": {"rich", "typer", "perfetto"},
+    "report": {"rich", "typer", "perfetto", "pyarrow"},
     "cli": {"rich", "typer"},
     "studies": {"pytest"},
 }
 # What `import trnlab` must not load, so that it stays quick.
-LAZY = {"rich", "typer", "perfetto", "numba", "threadpoolctl", "torch", "jax", "pytest"}
+LAZY = {"rich", "typer", "perfetto", "pyarrow", "numba", "threadpoolctl", "torch", "jax", "pytest"}
 
 CHIP_NAME = re.compile(
     r"\btrn\b|(trn|inf|gen)[1-9]|trainium|inferentia|neuroncore[-_ ]?v[1-9]", re.I

@@ -52,6 +52,9 @@ def run(
         typer.Option(help="with --time-only: the length of loops that data decides"),
     ] = None,
     html: Annotated[str, typer.Option(help="write one page with everything to this file")] = "",
+    parquet: Annotated[
+        str, typer.Option(help="write the tables of the vendor's profiler to this folder")
+    ] = "",
     why: Annotated[
         bool, typer.Option("--why", help="what each limit costs, and what to change")
     ] = False,
@@ -65,6 +68,7 @@ def run(
     seed: Annotated[int, typer.Option(help="of made-up inputs")] = 0,
 ) -> None:
     """Run a script or a kernel on a simulated NeuronCore and report every kernel call."""
+    from trnlab.report.parquet import check_folder
     from trnlab.sim.mechanisms import known
     from trnlab.studies import run as study
 
@@ -81,8 +85,10 @@ def run(
     path, kernel = _split(file)
     check_trace_path(trace, timed=not no_time)
     check_page_path(html)
-    if (why or html) and no_time:
-        raise BadArguments("--why and --html explain a time, and --no-time asks for none")
+    if parquet:
+        check_folder(parquet)
+    if (why or html or parquet) and no_time:
+        raise BadArguments("--why, --html and --parquet explain a time; --no-time asks for none")
     with _waiting(f"running {file}", quiet=json), _prints_aside(json):
         if kernel:
             _no_more(context.args)
@@ -90,7 +96,7 @@ def run(
         else:
             _no_inputs(inputs, path)
             found = study.run_script(path, list(context.args), **how)
-    show(found, as_json=json, trace_path=trace, explained=why, page_path=html)
+    show(found, as_json=json, trace_path=trace, explained=why, page_path=html, profile_path=parquet)
 
 
 @app.command()

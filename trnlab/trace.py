@@ -50,8 +50,8 @@ class Trace:
     ``busy_until`` is when the lane could take the next span, ``stop`` when the result was visible.
     ``counters`` maps a name to (times, values); ``totals`` holds sums such as ``flops`` and
     ``hbm_read_bytes``; ``meta`` says what ran on what. ``tensors`` says which tensor spans of a
-    (name, where) move; ``held`` has a row of HELD for each tensor that was on chip, named by
-    ``holders``.
+    (name, where) move, ``work`` what a span of each name adds to the totals; ``held`` has a row of
+    HELD for each tensor that was on chip, named by ``holders``.
     """
 
     lanes: tuple[str, ...] = ()
@@ -73,6 +73,7 @@ class Trace:
     tensors: tuple[tuple[int, int, str], ...] = ()
     held: np.ndarray = field(default_factory=lambda: np.zeros(0, HELD))
     holders: tuple[str, ...] = ()
+    work: tuple[dict[str, float], ...] = ()
 
     def __len__(self) -> int:
         return len(self.start)
@@ -150,9 +151,21 @@ class Trace:
             names = texts.pop("counters")
             counters = {n: (held[f"times{i}"], held[f"values{i}"]) for i, n in enumerate(names)}
             texts |= {name: tuple(texts[name]) for name in ("lanes", "names", "wheres", "holders")}
+            texts["work"] = tuple(texts["work"])
             texts["tensors"] = tuple((n, w, t) for n, w, t in texts["tensors"])
             return Trace(**texts, **{name: held[name] for name in _COLUMNS}, counters=counters)
 
 
-_TEXTS = ("lanes", "names", "wheres", "copies", "basis", "totals", "meta", "tensors", "holders")
+_TEXTS = (
+    "lanes",
+    "names",
+    "wheres",
+    "copies",
+    "basis",
+    "totals",
+    "meta",
+    "tensors",
+    "holders",
+    "work",
+)
 _COLUMNS = tuple(f.name for f in fields(Trace) if f.name not in (*_TEXTS, "counters"))

@@ -36,6 +36,19 @@ def test_counters_as_json_below_one_key(files):
     assert found["receipt"]["made_by"] == "trnlab"
 
 
+def test_tables(files):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    with pytest.raises(BadArguments, match="--output-file"):
+        view("--output-format", "parquet", "-s", "k.ntff")
+    view("--output-format", "parquet", "-s", "k.ntff", "--output-file", "out")
+    told = parquet.read_table("out/Summary.parquet").to_pylist()[0]
+    wanted = json.loads(view("--output-format", "summary-json", "-s", "k.ntff"))["nc0"]
+    assert told["hardware_flops"] == wanted["hardware_flops"] == 97_000
+    shutil.copy("k.ntff", "l.ntff")
+    view("--output-format", "parquet", "-d", ".", "--output-file", "both")
+    assert sorted(os.listdir("both")) == ["nc0", "nc1"]
+
+
 def test_counters_as_text(files):
     lines = view("--output-format", "summary-text", "-s", "k.ntff").splitlines()
     rows = dict(line.split(None, 1) for line in lines)
@@ -75,8 +88,8 @@ def test_capture_writes_the_profile_of_a_program(files):
 def test_what_is_missing_is_said(files):
     with pytest.raises(BadArguments, match="needs a profile"):
         view("--output-format", "summary-json")
-    with pytest.raises(NotModelled, match="parquet"):
-        view("--output-format", "parquet", "-s", "k.ntff")
+    with pytest.raises(NotModelled, match="perfetto"):
+        view("--output-format", "perfetto", "-s", "k.ntff")
     artifacts.write(files / "bare.ntff", artifacts.PROFILE, "k", "trn2", None)
     with pytest.raises(BadArguments, match="holds no times"):
         view("--output-format", "summary-json", "-s", "bare.ntff")

@@ -78,6 +78,7 @@ def _traces(scheduler: Scheduler, chip: Chip, cores: int, ranks: int) -> list[Tr
         mine = held if ranks == 1 else _part(held, program, cores, ranks, rank)
         trace = Trace(lanes=_lanes(cores, mine["lane"]), names=names, wheres=wheres, **mine)
         trace.totals, trace.tensors = totals[rank], tensors
+        trace.work = tuple(c.totals for c in program.costs)
         for need in peaks:
             if need.core // cores == rank:
                 key = f"{need.space}_peak_bytes"

@@ -16,8 +16,12 @@ from typing import Any
 
 from trnlab.errors import BadArguments, NotModelled
 from trnlab.machine.catalogue import chip as find_chip
+from trnlab.machine.chip import Chip
 from trnlab.nki import artifacts
 from trnlab.report.counters import counters
+from trnlab.report.parquet import save_profile
+from trnlab.report.profile_facts import SCHEMA_VERSION
+from trnlab.trace import Trace
 
 TOOLS = ("neuron-profile", "neuron-explorer")  # the older and the newer name of one tool
 LAUNCHER = """import sys
@@ -72,6 +76,8 @@ def _capture(asked: argparse.Namespace) -> str:
 
 
 def _view(asked: argparse.Namespace) -> str:
+    if asked.output_format == "parquet":
+        return _tables(asked)
     summaries = {}
     for number, path in enumerate(_sessions(asked)):
         summaries[f"nc{number}"] = _counters(path)
@@ -82,7 +88,7 @@ def _view(asked: argparse.Namespace) -> str:
     else:
         raise NotModelled(
             f"neuron-profile view --output-format {asked.output_format}",
-            "summary-json or summary-text; timelines for ui.perfetto.dev come from trnlab run",
+            "summary-json, summary-text or parquet; for ui.perfetto.dev use trnlab run --trace",
         )
     if not asked.output_file:
         return text
@@ -101,14 +107,32 @@ def _sessions(asked: argparse.Namespace) -> list[Path]:
     return [Path(asked.session_file or asked.neff_path)]
 
 
+def _tables(asked: argparse.Namespace) -> str:
+    """Writes a profile as Parquet tables to the folder that ``--output-file`` names."""
+    sessions = _sessions(asked)
+    if not asked.output_file:
+        raise BadArguments("--output-format parquet needs a folder", fix="--output-file FOLDER")
+    told = []
+    for number, path in enumerate(sessions):
+        folder = Path(asked.output_file)
+        folder = folder / f"nc{number}" if len(sessions) > 1 else folder
+        save_profile(*_traced(path), folder)
+        told.append(f"wrote {folder}: the tables of schema {SCHEMA_VERSION}\n")
+    return "".join(told)
+
+
 def _counters(path: Path) -> dict[str, Any]:
+    return counters(*_traced(path))
+
+
+def _traced(path: Path) -> tuple[Trace, Chip]:
     told, trace = artifacts.read(path)
     if trace is None:
         raise BadArguments(
             f"'{path.name}' holds no times: {told['kernel']} ran without them",
             fix="run it again without --no-time",
         )
-    return counters(trace, find_chip(told["chip"]))
+    return trace, find_chip(told["chip"])
 
 
 def _table(summary: dict[str, Any]) -> str:

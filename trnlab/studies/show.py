@@ -10,7 +10,9 @@ from trnlab.nki import artifacts
 from trnlab.nki.jit import Result
 from trnlab.report.explain import explain
 from trnlab.report.page import save_page
+from trnlab.report.parquet import save_profile
 from trnlab.report.perfetto import WRITERS, save
+from trnlab.report.profile_facts import SCHEMA_VERSION
 from trnlab.report.summary import summarise
 from trnlab.report.terminal import console
 from trnlab.report.text import render
@@ -33,12 +35,16 @@ def show(
     trace_path: str = "",
     explained: bool = False,
     page_path: str = "",
+    profile_path: str = "",
 ) -> None:
     """Prints the report of every kernel call and saves the timelines that were asked for.
 
     ``explained`` adds what each limit costs and what to change: `studies.whatif`.
-    ``page_path`` is where the last call gets a page for the browser.
+    ``page_path`` is where the last call gets a page for the browser, ``profile_path`` the folder
+    of its tables.
     """
+    if profile_path:
+        save_last_profile(results, profile_path)
     if page_path:
         save_last_page(results, page_path)
     paths = save_trace(results, trace_path)
@@ -98,6 +104,14 @@ def save_last_page(results: list[Result], page_path: str) -> None:
         except OSError as error:
             raise BadArguments(f"cannot save '{page_path}': {error.strerror}") from None
         sys.stderr.write(f"wrote {page_path}: {result.kernel}, for any browser\n")
+
+
+def save_last_profile(results: list[Result], folder: str) -> None:
+    """Writes the Parquet tables of the last call that was timed."""
+    for result in [r for r in results if r.trace is not None][-1:]:
+        assert result.trace is not None
+        save_profile(result.trace, result.chip, folder)
+        sys.stderr.write(f"wrote {folder}: {result.kernel}, a profile of schema {SCHEMA_VERSION}\n")
 
 
 def save_trace(results: list[Result], trace_path: str) -> dict[int, str]:
