@@ -11,6 +11,7 @@ import numpy as np
 
 import trnlab
 from benchmarks import kernels
+from trnlab.kernels.validation import products
 
 ROOT = Path(__file__).parents[1]
 SIZE = 4096
@@ -51,25 +52,46 @@ def _call(a: int, b: int, c: int) -> tuple[int, int, int]:
     return a, b, c
 
 
+def share(of: Callable[[], object], ours: Callable[[], object], times: int = 3) -> float:
+    """How much of our quickest time other work takes that runs in turns with it."""
+    theirs, mine = [], []
+    for _ in range(times):
+        theirs.append(best(of, 1))
+        mine.append(best(ours, 1))
+    return min(theirs) / min(mine)
+
+
 def with_values() -> None:
     """Values: kernels against the NumPy call that computes the same."""
     generator = np.random.default_rng(0)
     a = generator.random((SIZE, SIZE), dtype=np.float32)
     b = generator.random((SIZE, SIZE), dtype=np.float32)
     for kernel in (kernels.matmul_blocked, kernels.matmul_tiled):
-        numpy = best(lambda: np.matmul(a.T, b))
-        ours = best(lambda k=kernel: trnlab.run(k, time=False)(a, b))
-        timed = best(lambda k=kernel: trnlab.run(k)(a, b), 2)
+        plain = share(lambda: np.matmul(a.T, b), lambda k=kernel: trnlab.run(k, time=False)(a, b))
+        timed = share(lambda: np.matmul(a.T, b), lambda k=kernel: trnlab.run(k)(a, b))
         show("2", f"{kernel.__name__} 4096^3 fp32, share of numpy.matmul",
-             f"{numpy / ours:.2f}", "bar 0.6, aim 0.9")  # fmt: skip
-        show("2", "  with the timeline as well", f"{numpy / timed:.2f}", "")
+             f"{plain:.2f}", "bar 0.6, aim 0.9")  # fmt: skip
+        show("2", "  with the timeline as well", f"{timed:.2f}", "")
     for kernel, numpy_work, args in (
         (kernels.add, lambda: a + b, (a, b)),
         (kernels.exponential, lambda: np.exp(a), (a,)),
     ):
-        numpy = best(numpy_work, 5)
-        ours = best(lambda k=kernel, x=args: trnlab.run(k)(*x), 5)
-        show("2", f"{kernel.__name__} on 64 MiB, share of NumPy", f"{numpy / ours:.2f}", "bar 0.33")
+        found = share(numpy_work, lambda k=kernel, x=args: trnlab.run(k)(*x), 9)
+        show("2", f"{kernel.__name__} on 64 MiB, share of NumPy", f"{found:.2f}", "bar 0.33")
+
+
+def largest() -> None:
+    """The largest product of NKIBench, values and time, against the NumPy call."""
+    rows, depth, columns = 4096, 5120, 12288
+    generator = np.random.default_rng(0)
+    a = generator.random((rows, depth), dtype=np.float32)
+    b = generator.random((depth, columns), dtype=np.float32)
+    tiles = a.reshape(rows // 128, 128, depth // 128, 128), b.reshape(depth // 128, 128, columns)
+    found = share(
+        lambda: np.matmul(a, b), lambda: trnlab.run(products.matmul, "trn1")(*tiles), times=2
+    )
+    show("9", "NKIBench matmul 4096 x 5120 x 12288, times numpy.matmul",
+         f"{1 / found:.2f}", "bar 2, aim 1.3")  # fmt: skip
 
 
 def memory() -> None:
@@ -124,6 +146,7 @@ def main() -> None:
         "with_values": with_values,
         "memory": memory,
         "starting": starting,
+        "largest": largest,
     }
     for name in sys.argv[1:] or bars:
         bars[name]()

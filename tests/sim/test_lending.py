@@ -171,7 +171,7 @@ def test_products_that_form_a_rectangle_are_one(order, monkeypatch):
         return product(pairs)
 
     product = blocks.product
-    monkeypatch.setattr("trnlab.sim.groups.product", seen)
+    monkeypatch.setattr("trnlab.sim.ahead.product", seen)
 
     places = [(m, n) for m in range(2) for n in range(2)]
     if order == "columns":

@@ -26,6 +26,11 @@ class Block(Generic[T]):
         rows, columns = left.shape[1], right.shape[1]
         return cls(pairs, [(member, 0, 0, rows, columns)], rows, columns)
 
+    @property
+    def multiplications(self) -> int:
+        """How much work the product is."""
+        return self.rows * self.columns * sum(left.shape[0] for left, _ in self.pairs)
+
     def take(self, other: "Block[T]") -> bool:
         """Takes in a block that lies right of this one, or below; False if it does neither."""
         if len(self.pairs) != len(other.pairs):

@@ -223,7 +223,7 @@ class Run:
     def preset(self, tile: Tile, values: np.ndarray) -> None:
         """Bytes that are there without an instruction, where values are wanted."""
         if self.values:
-            memory.write(tile, values)
+            memory.preset(tile, values)
 
     def join(self, mine: Tile, theirs: Tile) -> None:
         """Adds what another core has written to its own copy of an output."""

@@ -150,7 +150,7 @@ class Executor:
                 return False
         if self.groups.waiting:
             self.groups.flush_for(dst.storage, writing=True)
-        if not turn(dst, data):
+        if not turn(dst, data, signed=not entry.accumulates):
             return False
         sums.mark(dst, entry.accumulates)
         return True

@@ -16,7 +16,8 @@ import numpy as np
 from trnlab import formats
 from trnlab.isa.tile import HBM_SPACES, SBUF, Buffer, Layout, Tile, layout
 from trnlab.sim import memory, sums
-from trnlab.sim.blocks import Block, blocks_of, piece_of, product
+from trnlab.sim.ahead import Ahead, products, worth_it
+from trnlab.sim.blocks import Block, blocks_of, piece_of
 from trnlab.sim.lending import on_floor
 from trnlab.sim.rows import Pair, rows_of
 
@@ -59,6 +60,12 @@ class Group:
     pairs: list[Pair] = field(default_factory=list)
     copies: list[Spot] = field(default_factory=list)
     stores: list[Tile] = field(default_factory=list)  # in HBM, which outlives the tiles
+    ahead: bool = False  # whether its product is being computed
+
+    @property
+    def alive(self) -> bool:
+        """Whether anybody can still see the sum."""
+        return bool(self.stores) or any(spot.tile() for spot in (self.dst, *self.copies))
 
     def add(self, left: Any, right: Any) -> None:
         """One more matmul; rows that follow those of the last one make it deeper."""
@@ -103,6 +110,8 @@ class Groups:
     shown: dict[int, Copied] = field(default_factory=dict)
     inputs: dict[int, dict[int, None]] = field(default_factory=dict)
     held: int = 0
+    fresh: int = 0  # groups whose product is not being computed
+    ahead: Ahead[Group] | None = None
     narrow: Rounding = formats.narrow
 
     def add(self, dst: Tile, stationary: Tile, moving: Tile, accumulate: bool | None) -> None:
@@ -112,17 +121,18 @@ class Groups:
         if group and (
             accumulate is False
             or group.copies
+            or group.ahead
             or not group.dst.is_at(dst)
             or dst.itemsize < 4  # rounded after every matmul
         ):
             self.flush_for(dst.storage)
             group = None
         if group is None:
-            if len(self.waiting) >= WAITING or self.held > WAITING_BYTES:
-                self.flush()
-            group = self.waiting[number] = Group(
-                Spot.of(dst), dst if sums.adds_to(dst, accumulate) else None, accumulate
-            )
+            if self.fresh >= WAITING or self.held > WAITING_BYTES:
+                self.start()
+            self.fresh += 1
+            adds = sums.adds_to(dst, accumulate) and not memory.is_nothing(dst)
+            group = self.waiting[number] = Group(Spot.of(dst), dst if adds else None, accumulate)
         left, mine = rows_of(stationary)
         right, yours = rows_of(moving)
         group.add(left, right)
@@ -200,21 +210,48 @@ class Groups:
         """Computes everything that waits."""
         self._compute(list(self.waiting))
 
+    def start(self) -> None:
+        """Begins to compute everything that waits, once what was begun before is done."""
+        if self.ahead is not None:
+            self._compute([n for n, group in self.waiting.items() if group.ahead])
+        self._compute([n for n, group in self.waiting.items() if not group.alive])
+        groups = list(self.waiting.values())
+        blocks = blocks_of([(group, group.pairs) for group in groups])
+        if not worth_it(blocks):
+            self.flush()
+            return
+        for group in groups:
+            group.ahead = True
+        self.ahead = Ahead(blocks)
+        self.fresh = self.held = 0
+
     def _compute(self, numbers: list[int]) -> None:
+        if self.ahead is not None and any(self.waiting[n].ahead for n in numbers):
+            begun = [n for n, group in self.waiting.items() if group.ahead]
+            numbers = list(dict.fromkeys([*numbers, *begun]))
         groups = [self.waiting.pop(number) for number in numbers]
         self._forget(numbers)
-        alive = [g for g in groups if g.stores or any(s.tile() for s in (g.dst, *g.copies))]
+        done: list[tuple[Block[Group], np.ndarray]] = []
+        if any(group.ahead for group in groups) and self.ahead is not None:
+            done += self.ahead.results()
+            self.ahead = None
+        blocks = blocks_of([(g, g.pairs) for g in groups if g.alive and not g.ahead])
+        done += zip(blocks, products(blocks), strict=True)
         with np.errstate(all="ignore"):
-            for block in blocks_of([(g, g.pairs) for g in alive]):
-                _compute_together(block, self.narrow)
+            for block, total in done:
+                _share_out(block, total, self.narrow)
 
     def _forget(self, numbers: list[int]) -> None:
+        self.fresh = sum(not group.ahead for group in self.waiting.values())
         if not self.waiting:
             self.shown.clear()
             self.inputs.clear()
             self.held = 0
             return
         gone = set(numbers)
+        for owner, users in list(self.inputs.items()):
+            if not gone.isdisjoint(users):
+                self.inputs[owner] = {n: None for n in users if n not in gone}
         for shown, copied in list(self.shown.items()):
             if not gone.isdisjoint(copied.at.values()):
                 copied.at = {o: n for o, n in copied.at.items() if n not in gone}
@@ -240,8 +277,8 @@ def _parts(dst: Tile, src: Tile, copied: Copied) -> list[tuple[Tile, int]]:
     return parts
 
 
-def _compute_together(block: Block[Group], narrow: Rounding) -> None:
-    total = product(block.pairs)
+def _share_out(block: Block[Group], total: np.ndarray, narrow: Rounding) -> None:
+    """Gives each group of a block its part of the product."""
     shown = sum(
         rows * columns
         for group, _, _, rows, columns in block.members

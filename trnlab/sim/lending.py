@@ -30,10 +30,10 @@ class Piece(NamedTuple):
 class Pieces:
     """What a tensor shows: tiles of one layout, by their offsets."""
 
-    __slots__ = ("at", "layout", "turned")
+    __slots__ = ("at", "layout", "signed", "turned")
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
+    def __init__(self, layout: Layout, signed: bool) -> None:
+        self.layout, self.signed = layout, signed  # else a negative zero shows as a positive one
         self.at: dict[int, Piece] = {}
         self.turned = False  # whether neighbours in a row are not neighbours in memory
 
@@ -86,6 +86,8 @@ def on_floor(tile: Tile) -> bool:
 
 def _strides(here: Layout, piece: Piece) -> tuple[int, ...]:
     pitch, row, column = here.pitch, piece.row, piece.column
+    if here.strides == (pitch, 1) and pitch > 1:
+        return row, column
     return tuple([s // pitch * row if s % pitch == 0 else s * column for s in here.strides])
 
 
@@ -135,16 +137,21 @@ def as_matrix(
     return (row or 0, column or 0) if width == columns else None
 
 
-def show(tile: Tile, piece: Piece) -> bool:
-    """Lets a tile show bytes that lie elsewhere; False when they must be copied."""
+def show(tile: Tile, piece: Piece, *, signed: bool = True) -> bool:
+    """Lets a tile show bytes that lie elsewhere; False when they must be copied.
+
+    Not ``signed`` are sums, which have no negative zeros, whatever the bytes say.
+    """
     buffer = tile.storage
     if piece.lender is buffer or not on_floor(tile) or tile.layout.dtype != buffer.dtype:
         return False
     covers = tile.layout.size == buffer.rows * buffer.pitch
     change(tile, covers)
+    if buffer.shows is not None and buffer.shows.signed is not signed:
+        own(buffer)
     shows = buffer.shows
     if shows is None:
-        shows = buffer.shows = Pieces(tile.layout)
+        shows = buffer.shows = Pieces(tile.layout, signed)
     shows.at[tile.offset] = piece
     if piece.column != tile.layout.itemsize and tile.layout.free > 1:
         shows.turned = True
@@ -188,7 +195,8 @@ def own(buffer: Buffer) -> None:
     for offset, piece in shows.at.items():
         source = np.ndarray(here.shape, kind, piece.raw, piece.start, _strides(here, piece))
         start = offset * here.itemsize
-        np.ndarray(here.shape, kind, data.data, start, here.byte_strides)[...] = source
+        target = np.ndarray(here.shape, kind, data.data, start, here.byte_strides)
+        target[...] = source if shows.signed else source + kind.type(0)
     buffer.data = data
 
 

@@ -12,7 +12,13 @@ from trnlab.isa.tile import Buffer, Layout, Tile, row_major
 from trnlab.sim.lending import Piece, Where, as_matrix, change, own, show
 
 LISTED = 4096  # written tiles that are listed one by one: not as tiles, which hold their tensor
+NOTHING = Piece(np.zeros(8, np.uint8), 0, 0, 0, None)
 PINNED = 8  # times its own size: of a larger tensor on chip, a tile's copy keeps nothing alive
+
+# Tiles come and go by the thousand, and fresh pages cost more than what is computed in them. glibc
+# keeps freed memory, instead of giving it back at once, up to twice the largest block it saw freed.
+_largest = np.empty(2**25 - 2**16, np.uint8)
+del _largest
 
 
 def adopt(buffer: Buffer, values: np.ndarray) -> None:
@@ -21,11 +27,12 @@ def adopt(buffer: Buffer, values: np.ndarray) -> None:
     buffer.written = True
 
 
-def borrow(tile: Tile, source: Tile, *, turned: bool = False) -> bool:
+def borrow(tile: Tile, source: Tile, *, turned: bool = False, signed: bool = True) -> bool:
     """Lets a tile show another tensor's bytes, or their transpose, instead of copying them.
 
-    Either gets bytes of its own as soon as one of them changes. False when the bytes cannot be
-    shown like that: then they must be copied.
+    Not ``signed`` is a transpose by a product, which has no negative zeros. Either tensor gets
+    bytes of its own as soon as one of them changes. False when the bytes cannot be shown like that:
+    then they must be copied.
     """
     here, there = tile.layout, source.layout
     floor = here.floor
@@ -39,16 +46,32 @@ def borrow(tile: Tile, source: Tile, *, turned: bool = False) -> bool:
     if lender is not None and lender.on_chip and lender.nbytes > most:
         return False
     row, column = found[::-1] if turned else found
-    return lend(tile, Piece(raw, start, row, column, lender))
+    shown = source.storage.shows
+    signed = signed and (shown is None or shown.signed)
+    return lend(tile, Piece(raw, start, row, column, lender), signed=signed)
 
 
-def lend(tile: Tile, piece: Piece) -> bool:
+def lend(tile: Tile, piece: Piece, *, signed: bool = True) -> bool:
     """Lets a tile show bytes that lie elsewhere; False when they must be copied."""
-    if not show(tile, piece):
+    if not show(tile, piece, signed=signed):
         return False
     if tile.storage.written is not True:
         mark_written(tile, covers_all(tile))
     return True
+
+
+def preset(tile: Tile, values: np.ndarray) -> None:
+    """Bytes that are there without an instruction; zeros take no memory."""
+    if any(values.strides) or values.flat[0] or not lend(tile, NOTHING):
+        write(tile, values)
+
+
+def is_nothing(tile: Tile) -> bool:
+    """Whether a tile still holds the zeros that it was made with."""
+    shows = tile.storage.shows
+    return (
+        shows is not None and shows.layout is tile.layout and shows.at.get(tile.offset) is NOTHING
+    )
 
 
 def held(tile: Tile) -> tuple[Where, Buffer | None]:
@@ -82,7 +105,7 @@ def _may_adopt(tile: Tile, values: np.ndarray) -> bool:
 def array(tile: Tile, *, writable: bool = False) -> np.ndarray:
     """The bytes of a tile as an array of its shape and dtype; a view, never a copy."""
     shows = tile.storage.shows
-    if shows is not None and (writable or shows.turned):
+    if shows is not None and (writable or shows.turned or not shows.signed):
         own(tile.storage)
     raw, start, strides = locate(tile)
     view = np.ndarray(tile.shape, formats.storage(tile.layout.dtype), raw, start, strides)

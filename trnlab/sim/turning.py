@@ -1,7 +1,7 @@
 """Transposes that move no bytes: a tile shows the columns of another as its rows.
 
 The tensor engine also transposes by a product with the identity. Such a product gives exactly its
-data, unless these hold infinities or NaN, which spread, or a negative zero, which loses its sign.
+data, unless these hold infinities or NaN, which spread; a negative zero loses its sign.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,6 @@ from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul, NcTranspose
 from trnlab.isa.tile import Tile
 from trnlab.sim import memory
-
-NEGATIVE_ZERO = np.iinfo(np.int32).min  # the bits of -0.0 as an integer
 
 
 def may_turn(model: Instruction) -> bool:
@@ -27,14 +25,14 @@ def may_turn(model: Instruction) -> bool:
     return square and fp32
 
 
-def turn(dst: Tile, data: Tile) -> bool:
+def turn(dst: Tile, data: Tile, *, signed: bool) -> bool:
     """Lets a tile show the transpose of another; False when it must be computed."""
-    return memory.borrow(dst, data, turned=True)
+    return memory.borrow(dst, data, turned=True, signed=signed)
 
 
 def turns_exactly(data: Tile, identity: Tile) -> bool:
     """Whether a product with this tile gives exactly its data, transposed."""
-    return _known(identity, _is_identity) and _known(data, _is_plain)
+    return _known(identity, _is_identity) and _known(data, _is_finite)
 
 
 def _known(tile: Tile, ask: Callable[[np.ndarray], bool]) -> bool:
@@ -61,7 +59,5 @@ def _is_identity(array: np.ndarray) -> bool:
     return bool(np.array_equal(square, np.eye(size, dtype=np.float32)))
 
 
-def _is_plain(array: np.ndarray) -> bool:
-    if not np.isfinite(array.min()) or not np.isfinite(array.max()):
-        return False
-    return bool(array.view(np.int32).min() != NEGATIVE_ZERO)
+def _is_finite(array: np.ndarray) -> bool:
+    return bool(np.isfinite(array.min()) and np.isfinite(array.max()))

@@ -117,7 +117,8 @@ def full(
         )
     for tile in each_tile(made):
         if tile.space is PSUM and fill_value == 0:
-            running().preset(tile, np.zeros(tile.shape, formats.storage(tile.dtype)))
+            zero = np.zeros((), formats.storage(tile.dtype))
+            running().preset(tile, np.broadcast_to(zero, tile.shape))
         else:
             emit(Memset, tile, fill_value)
     return made
