@@ -178,10 +178,12 @@ class Executor:
     ) -> list[tuple[Tile, np.ndarray]]:
         """Bytes about to be read that nobody wrote: reported, or returned to be carried along."""
         found = []
+        waiting, shown = self.groups.waiting, self.groups.shown
         for tile, whole in zip(tiles, entry.whole, strict=True):
-            if self.groups.waiting:
-                self.groups.flush_for(tile.storage)
-            if tile.storage.written is True or memory.is_written(tile):
+            buffer = tile.storage
+            if waiting and (buffer.index in waiting or buffer.index in shown):
+                self.groups.flush_for(buffer)
+            if buffer.written is True or memory.is_written(tile):
                 continue
             missing = ~memory.written_mask(tile)
             memory.reveal(tile)

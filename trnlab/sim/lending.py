@@ -30,12 +30,13 @@ class Piece(NamedTuple):
 class Pieces:
     """What a tensor shows: tiles of one layout, by their offsets."""
 
-    __slots__ = ("at", "layout", "signed", "turned")
+    __slots__ = ("at", "layout", "signed", "turned", "whole")
 
     def __init__(self, layout: Layout, signed: bool) -> None:
         self.layout, self.signed = layout, signed  # else a negative zero shows as a positive one
         self.at: dict[int, Piece] = {}
         self.turned = False  # whether neighbours in a row are not neighbours in memory
+        self.whole = False  # whether one piece is known to be all of the tensor
 
     def fits(self, tile: Tile) -> bool:
         """Whether a tile is one that this tensor shows, or beside all of them."""
@@ -48,9 +49,15 @@ class Pieces:
             piece = self.at.get(tile.offset)
             if piece is not None:
                 return (piece.raw, piece.start, _strides(here, piece)), piece.lender
-        if not self._join(tile.storage):
+        if not self.whole and not self._join(tile.storage):
             return None
         piece = self.at[0]
+        row, column = divmod(tile.offset, here.pitch)
+        start = piece.start + row * piece.row + column * piece.column
+        if here.strides == (here.pitch, 1) and column + here.shape[1] <= here.pitch:
+            if here.itemsize != tile.storage.dtype.itemsize:
+                return None
+            return (piece.raw, start, (piece.row, piece.column)), piece.lender
         found = _part(tile, piece)
         return None if found is None else (found, piece.lender)
 
@@ -60,6 +67,7 @@ class Pieces:
         if first is None or len(self.at) * here.size != buffer.rows * buffer.pitch:
             return False
         if len(self.at) == 1:
+            self.whole = True
             return True
         raw, start, row, column, lender = first
         for offset, piece in self.at.items():
@@ -68,7 +76,7 @@ class Pieces:
                 return False
             if piece.row != row or piece.column != column or piece.lender is not lender:
                 return False
-        self.layout, self.at = whole(buffer).layout, {0: first}
+        self.layout, self.at, self.whole = whole(buffer).layout, {0: first}, True
         return True
 
 

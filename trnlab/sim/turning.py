@@ -38,16 +38,16 @@ def turns_exactly(data: Tile, identity: Tile) -> bool:
 def _known(tile: Tile, ask: Callable[[np.ndarray], bool]) -> bool:
     """What is true of a tile's bytes, asked once until its tensor changes."""
     (raw, start, strides), owner = memory.held(tile)
-    array = np.ndarray(tile.layout.shape, np.float32, raw, start, strides)
+    shape = tile.layout.shape
     if owner is None:
-        return ask(array)
+        return ask(np.ndarray(shape, np.float32, raw, start, strides))
     facts = owner.facts
     if facts is None:
         facts = owner.facts = {}
-    key = (ask, start, strides, tile.layout.shape)
+    key = (ask, start, strides, shape)
     found = facts.get(key)
     if found is None:
-        found = facts[key] = ask(array)
+        found = facts[key] = ask(np.ndarray(shape, np.float32, raw, start, strides))
     return found
 
 
