@@ -36,12 +36,8 @@ def facts_of(value: Any, name: str) -> tuple[tuple[int, ...], Any]:
             {"shape": str(list(shape))},
             fix=f"convert it first, for example {name}.astype(np.{TOO_WIDE[kind]})",
         )
-    if 0 in shape or not shape:
-        raise BadArguments(
-            f"argument {name} has {'no elements' if shape else 'no dimensions'}",
-            {"shape": str(list(shape))},
-            "at least one dimension, and every dimension is at least 1",
-        )
+    if not shape:
+        raise BadArguments(f"argument {name} has no dimensions", limit="at least one dimension")
     try:
         return shape, formats.format_of(kind if _is_torch(value) else _native(value.dtype))
     except UnknownName:

@@ -119,7 +119,10 @@ class NkiTensor(NoOperators, Views):
         )
 
     def _range(self, item: slice, axis: int, size: int) -> tuple[int, int, int]:
-        """Start, step and count of a slice; unlike Python's, it must lie inside the dimension."""
+        """Start, step and count of a slice; unlike Python's, it must lie inside the dimension.
+
+        One that ends where it starts is a view without elements, which no instruction takes.
+        """
         try:
             start, stop, step = (
                 None if part is None else index(part) for part in (item.start, item.stop, item.step)
@@ -128,8 +131,10 @@ class NkiTensor(NoOperators, Views):
             raise self._bounds(f"{_spelled(item)} is not made of whole numbers", size) from None
         step = 1 if step is None else step
         inside = all(i is None or -size <= i <= size for i in (start, stop))
-        steps = range(*slice(start, stop, step).indices(size)) if inside and step else range(0)
-        if not steps:
+        if not inside or step == 0:
+            raise self._bounds(f"{_spelled(item)} leaves dimension {axis}", size)
+        steps = range(*slice(start, stop, step).indices(size))
+        if not steps and steps.start != steps.stop:
             raise self._bounds(f"{_spelled(item)} leaves dimension {axis}", size)
         return steps.start, step, len(steps)
 

@@ -45,16 +45,19 @@ def make(
 
 
 def check_shape(shape: Any) -> tuple[int, ...]:
-    """A shape as a tuple of positive integers; raises BadArguments for anything else."""
+    """A shape as a tuple of whole numbers; raises BadArguments for anything else.
+
+    A dimension may be 0: no instruction takes such a tensor, but a kernel may hold one.
+    """
     given = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     try:
         sizes = tuple(index(n) for n in given)
     except TypeError:
         sizes = ()
-    if not sizes or min(sizes) < 1:
+    if not sizes or min(sizes) < 0:
         raise BadArguments(
             f"a tensor cannot have the shape {given}",
-            limit="at least one dimension, each at least 1",
+            limit="at least one dimension, and none below 0",
             place=running().here(),
             see="nki.language.ndarray",
         )

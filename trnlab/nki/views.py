@@ -29,7 +29,7 @@ class Views(Tile):
         if sizes.count(-1) == 1 and 0 not in sizes:
             known = -prod(sizes)
             sizes = tuple(self.size // known if n == -1 else n for n in sizes)
-        if min(sizes, default=1) < 1 or prod(sizes) != self.size:
+        if min(sizes, default=1) < min(1, self.size) or prod(sizes) != self.size:
             raise self._refused(f"cannot reshape to {sizes}", f"{self.size} elements")
         self._keep("reshape", sizes[:1] == self.shape[:1], f"{self.shape[0]} first in the shape")
         if self.strides == row_major(self.shape):

@@ -42,7 +42,7 @@ from trnlab.sim.findings import found_in
 from trnlab.sim.groups import Rounding
 from trnlab.sim.interleaved import psum_warnings
 from trnlab.sim.loops import order_free
-from trnlab.sim.operands import described, pick
+from trnlab.sim.operands import check_operands, described, pick
 from trnlab.sim.program import BufferFacts, Program
 from trnlab.sim.shadow import Shadowed
 
@@ -234,7 +234,7 @@ class Run:
         """Checks and prices an instruction that was not seen before."""
         try:
             model = kind(*operands)
-            self._check_operands(model)
+            check_operands(model, self.here)
             broken = tuple(v for v in model.verdicts(self.core, self.compiler) if not v.holds)
             entry = self._entry(model, broken)
         except ERRORS as error:
@@ -276,21 +276,6 @@ class Run:
         given = described(kind, operands)
         what = f"{kind.name}: these operands make no sense ({error})"
         return IllegalInstruction(what, given, place=self.here(), see=kind.page)
-
-    def _check_operands(self, model: Instruction) -> None:
-        for name in model.operands:
-            value = getattr(model, name)
-            if name in model.lists or isinstance(value, Tile):
-                continue
-            number = isinstance(value, (int, float, np.number)) and name in model.scalars
-            if not number and not (value is None and name in model.optional):
-                wanted = "a tile or a number" if name in model.scalars else "a tile"
-                raise IllegalInstruction(
-                    f"{model.name}: {name} is not {wanted}",
-                    {name: f"{type(value).__name__} {value!r}"[:80]},
-                    place=self.here(),
-                    see=model.page,
-                )
 
     def _price(self, model: Instruction, broken: bool) -> Cost:
         try:

@@ -207,7 +207,7 @@ def is_written(tile: Tile) -> bool:
     buffer = tile.storage
     state = buffer.written
     if isinstance(state, bool):
-        return state
+        return state or not tile.size
     if isinstance(state, dict) and (tile.layout.index, tile.offset) in state:
         return True
     if isinstance(state, dict) and _fills(buffer, state):

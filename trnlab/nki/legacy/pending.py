@@ -71,7 +71,7 @@ def result(
     found = _layouts.get((space, dtype, shape))
     if found is None:
         sizes = check_shape(shape)
-        columns = prod(sizes[1:])
+        columns = max(1, prod(sizes[1:]))
         found = layout(space, formats.format_of(dtype), sizes, row_major(sizes), columns)
         _layouts[space, dtype, shape] = found
     made = OldTensor.promised(found)
