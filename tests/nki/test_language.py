@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.support import load, nisa, nl, same, simulate, store, value, whole_numbers
-from trnlab import NotModelled, Violations
+from trnlab import NotModelled, Violations, formats
 from trnlab.errors import BadArguments
 
 RNG = np.random.default_rng(0)
@@ -299,7 +299,20 @@ def test_a_transposing_load_from_the_kernels_own_hbm_is_rejected_as_on_the_devic
 def test_broadcasts_and_new_dimensions():
     x = whole_numbers(128, 1)
     assert same(apply(lambda t: nl.broadcast_to(t, (128, 8)), x), np.repeat(x, 8, axis=1))
+    assert same(apply(lambda t: nl.broadcast_to(t, (128, 1)), x), x)
     assert apply(lambda t: nl.copy(nl.expand_dims(t, 1)), x).shape == (128, 1, 1)
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "float16", "int32", "uint8", "int16"])
+@pytest.mark.parametrize("shape", [(1, 700), (1, 3, 1), (1, 5, 4)])
+def test_a_partition_is_copied_to_others_bit_by_bit(kind, shape):
+    dtype = formats.storage(formats.format_of(kind))
+    bits = RNG.integers(-(2**31), 2**31, size=shape) if np.dtype(dtype).kind in "iu" else None
+    x = whole_numbers(*shape).astype(dtype) / 3 if bits is None else bits.astype(dtype)
+    x = x.astype(dtype)
+    wide = (96, *shape[1:-1], 700 if shape[-1] == 700 else 4)
+    out = apply(lambda t: nl.broadcast_to(t, wide), x)
+    assert same(out, np.broadcast_to(x, wide))
 
 
 def test_constants_and_identities():

@@ -52,6 +52,11 @@ def test_double(n):
     assert (nki.simulate(double)(np.ones((128, n), np.float32)) == 2).all()
 
 
+@nki.jit
+def test_is_not_its_name(a):
+    return a
+
+
 def test_too_big():
     too_big(np.ones((128, 64), np.float32))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.errors import BadArguments, NotModelled
-from trnlab.isa.tile import SBUF, Tile
+from trnlab.isa.tile import PSUM, SBUF, Tile
 from trnlab.nki import isa as nisa
 from trnlab.nki.jit import running
 from trnlab.nki.math import (
@@ -38,6 +38,7 @@ from trnlab.nki.tensors import given, make
 TURN = (6.28125, 0.00193023681640625, 5.07036318e-06)
 BELOW_PI = 3.1415925  # the largest fp32 number below pi: the table is right up to there
 WHOLE_FROM = 2.0**23  # from here on, every fp32 number is a whole one
+MOVING_MAX = 512  # columns that one matmul streams
 RANDOM_BITS = 24  # of 32 random bits, those that a float holds exactly
 
 
@@ -216,6 +217,33 @@ def random_seed(seed: Any) -> None:
             see="nki.language.random_seed",
         )
     nisa.set_rng_seed(seed)
+
+
+def broadcast_to(x: Any, shape: Any, dtype: Any = None) -> NkiTensor:
+    """A copy whose dimensions of size 1 are repeated; x itself where there is nothing to do."""
+    sizes = tuple(shape)
+    if sizes and x.layout.on_chip and x.shape[0] == 1 and sizes[0] != 1 and len(sizes) == x.ndim:
+        x = _to_partitions(x, sizes[0])
+    if x.shape == sizes and dtype in (None, x.dtype):
+        return x
+    return copy(x.broadcast_to(sizes), dtype)
+
+
+def _to_partitions(x: Any, count: int) -> NkiTensor:
+    """One partition copied to many by a matmul with ones (Trainium/Inferentia2 guide, "TensorE")."""
+    if formats.is_integer(x.dtype) and x.itemsize == 4:  # fp32 holds 24 bits only
+        return _to_partitions(copy(x).view("uint8"), count).view(x.dtype)
+    exact = x.dtype if formats.name(x.dtype) in ("bfloat16", "float16") else "float32"
+    row = copy(x, exact).reshape((1, x.size))
+    ones = make((1, count), exact, SBUF)
+    nisa.memset(ones, 1.0)
+    made = make((count, x.size), x.dtype, SBUF)
+    for start in range(0, x.size, MOVING_MAX):
+        columns = slice(start, min(start + MOVING_MAX, x.size))
+        part = make((count, columns.stop - start), "float32", PSUM)
+        nisa.nc_matmul(part, ones, row[:, columns], is_stationary_onezero=True)
+        nisa.tensor_copy(made[:, columns], part)
+    return made.reshape((count, *x.shape[1:]))
 
 
 def gather_flattened(data: Any, indices: Any, axis: int = 0, dtype: Any = None) -> NkiTensor:

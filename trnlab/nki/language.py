@@ -221,11 +221,6 @@ def matmul(x: Any, y: Any, transpose_x: bool = False) -> NkiTensor:
     return made
 
 
-def broadcast_to(x: Any, shape: Any, dtype: Any = None) -> NkiTensor:
-    """A copy whose dimensions of size 1 are repeated."""
-    return copy(x.broadcast_to(shape), dtype)
-
-
 def expand_dims(x: Any, axis: int) -> NkiTensor:
     """A view with one more dimension of size 1."""
     return x.expand_dim(axis)

@@ -63,6 +63,10 @@ class Session:
             lambda: os.environ.pop(VARIABLE) if before is None else _set(VARIABLE, before)
         )
 
+    def pytest_pycollect_makeitem(self, obj: Any) -> list[pytest.Item] | None:
+        """A kernel is no test, whatever its name begins with."""
+        return [] if isinstance(obj, jit.Kernel) else None
+
     def pytest_runtest_makereport(self, call: pytest.CallInfo) -> None:
         """Counts the tests that an error of ours ended."""
         self.calls.stop(call.excinfo.value if call.excinfo else None)
