@@ -230,7 +230,7 @@ def broadcast_to(x: Any, shape: Any, dtype: Any = None) -> NkiTensor:
 
 
 def _to_partitions(x: Any, count: int) -> NkiTensor:
-    """One partition copied to many by a matmul with ones (Trainium/Inferentia2 guide, "TensorE")."""
+    """One partition copied to many by a matmul with ones, as the guide to Trainium has it."""
     if formats.is_integer(x.dtype) and x.itemsize == 4:  # fp32 holds 24 bits only
         return _to_partitions(copy(x).view("uint8"), count).view(x.dtype)
     exact = x.dtype if formats.name(x.dtype) in ("bfloat16", "float16") else "float32"
