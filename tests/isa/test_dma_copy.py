@@ -1,6 +1,7 @@
 import pytest
 
 from tests.isa.make import TRN1, TRN2, TRN3, numbers, same, tile
+from trnlab.errors import BadArguments
 from trnlab.isa.dma import DgeMode, DmaCopy
 from trnlab.isa.instruction import Queue
 from trnlab.isa.rules import OLDER, Compiler, version_of
@@ -49,6 +50,21 @@ def test_value():
 def test_rule(changes, sentences):
     assert make().broken(TRN2) == []
     assert make(**changes).broken(TRN2) == sentences
+
+
+@pytest.mark.parametrize("given", ["hwdge", 7, 2.0, None])
+def test_a_mode_is_a_member_of_its_enumeration(given):
+    with pytest.raises(BadArguments, match=f"dma_copy: dge_mode is {given!r}") as caught:
+        make(dge_mode=given)
+    assert caught.value.limit == "one of unknown, swdge, hwdge, none of nki.isa"
+
+
+def test_a_number_was_a_mode_in_the_first_version():
+    made = make(dge_mode=2)
+    assert made.dge_mode is DgeMode.hwdge
+    sentence = "dge_mode is no number but a member of its enumeration"
+    assert made.broken(TRN2) == [sentence]
+    assert made.broken(TRN2, Compiler(version_of("0.2"))) == []
 
 
 def test_what_newer_cores_do():

@@ -303,3 +303,19 @@ def test_too_few_indices_are_counted():
 
     with pytest.raises(BadArguments, match="1 indices for 4 places"):
         trnlab.run(kernel, "trn2")(DATA)
+
+
+@pytest.mark.parametrize("version", ["0.2", "0.3"])
+def test_what_register_move_calls_its_source(version):
+    def kernel(a):
+        held = nisa.register_alloc()
+        nisa.register_move(held, imm=3)
+        out = output((1, 32))
+        nisa.dma_copy(out, a.ap([[32, 1], [1, 32]], scalar_offset=held))
+        return out
+
+    if version == "0.2":
+        assert np.array_equal(value(kernel, DATA, api_version=version), DATA[3:4])
+    else:
+        with pytest.raises(Violations, match="register_move has no parameter imm"):
+            value(kernel, DATA, api_version=version)

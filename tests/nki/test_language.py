@@ -303,6 +303,18 @@ def test_broadcasts_and_new_dimensions():
     assert apply(lambda t: nl.copy(nl.expand_dims(t, 1)), x).shape == (128, 1, 1)
 
 
+@pytest.mark.parametrize("function", [nl.abs_max, nl.abs_min])
+def test_magnitudes_are_compared_with_a_column(function):
+    column = whole_numbers(128, 1)
+    wide = np.repeat(column, 24, axis=1)
+    both = [apply(lambda x, y: function(x, y), X * 9, y, chip="trn3") for y in (column, wide)]
+    turned = [apply(lambda x, y: function(y, x), X * 9, y, chip="trn3") for y in (column, wide)]
+    assert same(*both)
+    assert same(*turned)
+    with pytest.raises(Violations, match="equally long rows"):
+        apply(nl.add, X, column)
+
+
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "float16", "int32", "uint8", "int16"])
 @pytest.mark.parametrize("shape", [(1, 700), (1, 3, 1), (1, 5, 4)])
 def test_a_partition_is_copied_to_others_bit_by_bit(kind, shape):

@@ -5,7 +5,7 @@ import pytest
 
 import trnlab
 from tests.support import load, simulate
-from trnlab.errors import BadArguments, UnknownName
+from trnlab.errors import BadArguments, UnknownName, Violations
 from trnlab.nki import entry
 from trnlab.nki import isa as nisa
 from trnlab.nki import language as nl
@@ -62,3 +62,25 @@ def test_unknown_names_in_a_schedule_are_said():
 def test_nobody_waits_for_what_comes_later():
     with pytest.raises(BadArguments, match="cannot wait for"):
         simulate(lambda a: two(a, lambda first, second: first.depends_on(second)), A)
+
+
+def test_a_loop_of_the_device_stands_outside_of_what_keeps_its_order():
+    def wrong(a):
+        with nl.no_reorder():
+            with nl.no_reorder():
+                two(a)
+            for _ in nl.dynamic_range(2):
+                out = two(a)
+        return out
+
+    def right(a):
+        for _ in nl.dynamic_range(2):
+            with nl.no_reorder():
+                out = two(a)
+        for _ in nl.dynamic_range(1):
+            out = two(a)
+        return out
+
+    with pytest.raises(Violations, match="a loop of the device stands inside of"):
+        simulate(wrong, A)
+    assert np.array_equal(simulate(right, A)[0], simulate(two, A)[0])

@@ -200,6 +200,25 @@ def test_a_slice_that_ends_where_it_starts_is_a_view_without_elements(key):
     assert shapes == [(numbers(5, 7)[key].shape, 0, 0)] * 2
 
 
+@pytest.mark.parametrize("key", [slice(None), (slice(0, 4), slice(1, 3)), (0, ...)])
+def test_a_part_is_assigned_a_tile_or_a_number(key):
+    def kernel(a, b):
+        tile = load(a)
+        tile[key] = load(b)[key]
+        filled = load(a)
+        filled[key] = 5.0
+        out = nl.ndarray(a.shape, a.dtype, buffer=nl.shared_hbm)
+        out[...] = tile
+        return out, store(filled)
+
+    a, b = numbers(5, 7), -numbers(5, 7)
+    expected, filled = a.copy(), a.copy()
+    expected[key], filled[key] = b[key], 5
+    out = value(kernel, a, b)
+    assert same(out[0], expected)
+    assert same(out[1], filled)
+
+
 @pytest.mark.parametrize("made", [True, False])
 def test_a_tensor_without_elements_comes_back_without_elements(made):
     given = np.zeros((3, 0), np.float32)

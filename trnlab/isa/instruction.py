@@ -18,7 +18,7 @@ from trnlab import formats
 from trnlab.errors import BadArguments
 from trnlab.isa.limits import access_rules, size_rules
 from trnlab.isa.ops import Activation, Op, activation_of, op_of
-from trnlab.isa.rules import ALWAYS, LATEST, Compiler, Rule, Verdict, only
+from trnlab.isa.rules import ALWAYS, LATEST, Compiler, Rule, Verdict, only, since
 from trnlab.isa.tile import PSUM, SBUF, Tile
 from trnlab.machine.chip import Core
 
@@ -76,6 +76,8 @@ class Instruction:
     unaligned: ClassVar[frozenset[str]] = frozenset()  # operands that start at any partition
     converters: ClassVar[dict[str, Any]]  # fields that users may give in several spellings
     plain: ClassVar[dict[str, tuple[type, ...]]]  # truth values and whole numbers: their types
+    choices: ClassVar[dict[str, type[enum.Enum]]]  # fields that are one of a few
+    numbered: ClassVar[tuple[str, ...]] = ()  # of these, the ones given as numbers
     accumulator: ClassVar[str | None] = None  # what lasts from one to the next, given to `value`
 
     def __init_subclass__(
@@ -101,16 +103,33 @@ class Instruction:
         cls.lists = frozenset(n for n in cls.operands if get_origin(hints[n]) is list)
         cls.converters = {n: c for n in own if (c := _converter(hints[n]))}
         cls.plain = {n: PLAIN[hints[n]] for n in own if hints[n] in PLAIN}
+        cls.choices = {n: hints[n] for n in own if isinstance(hints[n], enum.EnumType)}
         if listed:
             ISA[cls.name] = cls
 
     def __post_init__(self) -> None:
         for name, kinds in self.plain.items():
             check_plain(self.page, self.spelled.get(name, name), getattr(self, name), kinds)
+        for name, choices in self.choices.items():
+            if not isinstance(getattr(self, name), choices):
+                self._choose(name, choices)
         for name, convert in self.converters.items():
             given = getattr(self, name)
             if given is not None:
                 object.__setattr__(self, name, convert(given))
+
+    def _choose(self, name: str, choices: type[enum.Enum]) -> None:
+        """Replaces a number by what it stood for in NKI 0.2; raises BadArguments for the rest."""
+        given = getattr(self, name)
+        known = choices is not Queue and given in [choice.value for choice in choices]
+        if not isinstance(given, int) or not known:
+            raise BadArguments(
+                f"{self.name}: {name} is {given!r}"[:100],
+                limit=f"one of {', '.join(choice.name for choice in choices)} of nki.isa",
+                see=self.page,
+            )
+        object.__setattr__(self, name, choices(given))
+        object.__setattr__(self, "numbered", (*self.numbered, name))
 
     def rules(self, core: Core) -> Iterator[Rule]:
         """What must hold for the device to accept this: sentences with a truth each.
@@ -202,6 +221,8 @@ class Instruction:
                 yield f"{operator} needs a core with '{need}'", need in core.can
             if version:
                 yield f"{operator} came with nki {version}", False, only("0.2", version)
+        for name in self.numbered:
+            yield f"{name} is no number but a member of its enumeration", False, since("0.3")
         yield from self._shared_rules(core)
         yield from self.rules(core)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trnlab import formats
-from trnlab.errors import BadArguments, IllegalInstruction, NotModelled
+from trnlab.errors import BadArguments, IllegalInstruction, NotModelled, UnsupportedPython
 from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Space
 from trnlab.nki import isa as nisa
 from trnlab.nki.composite import *  # noqa: F403
@@ -263,6 +263,17 @@ globals()["range"] = range
 
 def dynamic_range(start: Any, stop: Any = None, step: int = 1) -> Iterator[VirtualRegister]:
     """A loop that the device runs: its bounds may be registers, and its index is one."""
+    run = running()
+    if run.core_index in run.in_order:
+        run.report(
+            UnsupportedPython,
+            "a loop of the device stands inside of nl.no_reorder()",
+            {},
+            "affine_range, sequential_range and static_range inside of nl.no_reorder()",
+            "put nl.no_reorder() inside of the loop",
+            "nki.language.dynamic_range",
+            rule="dynamic_range/stands-outside-of-no-reorder",
+        )
     return counted(start, stop, step)
 
 
@@ -271,8 +282,11 @@ def no_reorder() -> Iterator[None]:
     """Inside, every instruction starts only when the one before it on its core has ended."""
     run = running()
     program, core = run.program, run.core_index
-    first = program.count
+    first, inner = program.count, core in run.in_order
+    run.in_order.add(core)
     yield
+    if not inner:
+        run.in_order.discard(core)
     mine = [n for n in range(first, program.count) if program.heads[3 * n + 2] == core]
     for before, number in pairwise(mine):
         program.edges.setdefault(number, []).append(before)

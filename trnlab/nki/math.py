@@ -12,17 +12,23 @@ from trnlab.nki.tensor import NkiTensor
 from trnlab.nki.tensors import given, make
 
 
-def _binary(name: str) -> Callable[..., NkiTensor]:
+def _binary(name: str, columns: bool = False) -> Callable[..., NkiTensor]:
+    """``columns``: whether a tile of one element a partition may stand for a scalar."""
+
+    def scalar(value: Any, other: Any) -> bool:
+        column = columns and isinstance(other, Tile) and other.free > 1
+        return not isinstance(value, Tile) or (column and value.free == 1)
+
     def function(x: Any, y: Any, dtype: Any = None) -> NkiTensor:
-        if not isinstance(x, Tile):
+        if scalar(x, y):
             made = make(y.shape, given(dtype, y.dtype), SBUF)
             nisa.tensor_scalar(made, y, name, x, reverse0=True)
             return made
         made = make(x.shape, given(dtype, x.dtype), SBUF)
-        if isinstance(y, Tile):
-            nisa.tensor_tensor(made, x, y, name)
-        else:
+        if scalar(y, x):
             nisa.tensor_scalar(made, x, name, y)
+        else:
+            nisa.tensor_tensor(made, x, y, name)
         return made
 
     return _as_operator(function, name, f"x {name} y, element by element.")
@@ -86,8 +92,8 @@ power = _binary("power")
 divide = _binary("divide")
 mod = _binary("mod")
 fmod = _binary("fmod")
-abs_max = _binary("abs_max")
-abs_min = _binary("abs_min")
+abs_max = _binary("abs_max", columns=True)  # as the examples of its page use it
+abs_min = _binary("abs_min", columns=True)
 exp = _unary("exp")
 log = _unary("log")
 arctan = _unary("arctan")

@@ -8,6 +8,7 @@ import numpy as np
 from trnlab import formats
 from trnlab.errors import BadArguments, NotModelled
 from trnlab.isa.register import RegisterCompute, RegisterLoad, RegisterMove, RegisterStore
+from trnlab.isa.rules import since
 from trnlab.isa.tile import Space, Tile, whole
 from trnlab.nki.issue import issue_slowly
 from trnlab.nki.jit import launch, running
@@ -159,7 +160,18 @@ def register_alloc(x: int | None = None) -> VirtualRegister:
 
 
 def register_move(dst: VirtualRegister, src: Any = None, *, imm: Any = None) -> None:
-    source = imm if src is None else src  # NKI 0.2 called it imm
+    source = imm if src is None else src
+    run = running()
+    if imm is not None and since("0.3").covers(run.compiler):
+        run.report(
+            BadArguments,
+            "register_move has no parameter imm",
+            {},
+            "dst, src since nki 0.3",
+            "write register_move(dst, 42)",
+            "nki.isa.register_move",
+            rule="register_move/has-no-imm",
+        )
     if not isinstance(source, (int, np.integer, VirtualRegister)):
         raise BadArguments(
             f"register_move: src is {source!r}",

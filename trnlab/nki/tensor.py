@@ -52,6 +52,18 @@ class NkiTensor(NoOperators, Views):
                         return NkiTensor(self.storage, sub, offset)
         return self._index(key if isinstance(key, tuple) else (key,))
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Copies a tensor to a part of this one, or fills that part with a number."""
+        from trnlab.nki import isa as nisa
+
+        part = self[key]
+        if not isinstance(value, Tile):
+            nisa.memset(part, value)
+        elif part.layout.on_chip and value.layout.on_chip:
+            nisa.tensor_copy(part, value)
+        else:
+            nisa.dma_copy(part, value)
+
     def _index(self, key: tuple[Any, ...]) -> "NkiTensor":
         key = _without_ellipsis(key, self.ndim)
         if len(key) > self.ndim:

@@ -76,6 +76,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.core = self.chip.core
+        self.in_order: set[int] = set()  # cores whose instructions wait for each other
         self.at: int | None = None  # the source line that counts, where it is not the one that runs
         strict, preload = self.api == "nki", "psum_preload" in self.core.can
         self.executor: Executor = Executor(self.report, self.doubt, strict, preload=preload)
