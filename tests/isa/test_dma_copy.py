@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from tests.isa.make import TRN1, TRN2, TRN3, numbers, same, tile
@@ -9,8 +11,8 @@ from trnlab.isa.rules import OLDER, Compiler, version_of
 HARD = {"dge_mode": DgeMode.hwdge}
 
 
-def make(**changes):
-    given = {"dst": tile((128, 64)), "src": tile((128, 64), space="hbm")}
+def make(**changes: Any) -> DmaCopy:
+    given: dict[str, Any] = {"dst": tile((128, 64)), "src": tile((128, 64), space="hbm")}
     return DmaCopy(**(given | changes))
 
 

@@ -70,16 +70,16 @@ def test_a_loop_of_the_device_stands_outside_of_what_keeps_its_order():
             with nl.no_reorder():
                 two(a)
             for _ in nl.dynamic_range(2):
-                out = two(a)
-        return out
+                two(a)
+        return two(a)
 
     def right(a):
         for _ in nl.dynamic_range(2):
             with nl.no_reorder():
-                out = two(a)
+                two(a)
         for _ in nl.dynamic_range(1):
-            out = two(a)
-        return out
+            two(a)
+        return two(a)
 
     with pytest.raises(Violations, match="a loop of the device stands inside of"):
         simulate(wrong, A)
