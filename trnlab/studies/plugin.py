@@ -5,6 +5,7 @@ conftest is read, `neuron-profile` is on PATH, and a summary of the kernel calls
 """
 
 import os
+import sys
 from contextlib import ExitStack
 from typing import Any
 
@@ -17,6 +18,7 @@ from trnlab.studies.profiler import tools_on_path
 from trnlab.studies.suite import Calls
 
 VARIABLE = "PYTEST_PLUGINS"  # what processes that this one starts load, before their conftests
+ROOMS = ("trnlab.nki.", "trnlab.sim.", "trnlab.isa.")  # whose lines are nobody's kernel
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,7 +71,10 @@ class Session:
 
     def pytest_runtest_makereport(self, call: pytest.CallInfo) -> None:
         """Counts the tests that an error of ours ended."""
-        self.calls.stop(call.excinfo.value if call.excinfo else None)
+        failed = call.excinfo
+        self.calls.stop(failed.value if failed else None)
+        if failed:
+            _hide_rooms()
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """A worker of pytest-xdist hands over what it counted."""
@@ -92,6 +97,17 @@ class Session:
     def pytest_unconfigure(self) -> None:
         """Puts everything back as it was."""
         self.closing.close()
+
+
+def _hide_rooms() -> None:
+    """Lets what pytest shows of an error of ours end with the lines of the kernel."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(ROOMS):
+            vars(module).setdefault("__tracebackhide__", _is_ours)
+
+
+def _is_ours(info: Any) -> bool:
+    return info is not None and isinstance(info.value, TrnlabError)
 
 
 def _set(name: str, value: str) -> None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
-from trnlab.errors import MissingExtra, NotModelled, TrnlabError, Violations
+from trnlab.errors import MissingExtra, TrnlabError
 from trnlab.nki.jit import Result
 
 SHOWN = 10  # kernels that a summary lists
@@ -39,10 +39,9 @@ class Calls:
 
     def stop(self, error: BaseException | None) -> None:
         """A test that ended with an exception."""
-        for kind in (Violations, NotModelled, TrnlabError):
-            if isinstance(error, kind):
-                self.stopped[kind.__name__] = self.stopped.get(kind.__name__, 0) + 1
-                return
+        if isinstance(error, TrnlabError):
+            name = type(error).__name__
+            self.stopped[name] = self.stopped.get(name, 0) + 1
 
     def merge(self, rows: dict[str, Row], stopped: dict[str, int]) -> None:
         """Adds what another process counted."""
