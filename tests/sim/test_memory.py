@@ -354,13 +354,23 @@ def test_filling_hbm_says_what_to_do(values):
         value(kernel, np.zeros(1, np.float32), values=values)
 
 
-@pytest.mark.parametrize("shape", [(), 0, (0,), (128, 0), (128, -1)])
-def test_shapes_without_elements_are_refused(shape):
+@pytest.mark.parametrize("shape", [(), (128, -1), (128, 1.5)])
+def test_what_is_no_shape_is_refused(shape):
     def kernel(a):
         nl.ndarray(shape, nl.float32)
 
     with pytest.raises(BadArguments, match="cannot have the shape"):
         value(kernel, np.zeros(1, np.float32))
+
+
+@pytest.mark.parametrize("shape", [0, (0,), (128, 0), (0, 128)])
+def test_tensors_without_elements_hold_nothing(shape):
+    def kernel(a):
+        for buffer in (nl.sbuf, nl.psum, nl.hbm):
+            assert nl.ndarray(shape, nl.float32, buffer=buffer).size == 0
+        return a
+
+    assert simulate(kernel, np.zeros(1, np.float32))[1].totals["sbuf_peak_bytes"] == 0
 
 
 def test_errors_are_of_one_family():
