@@ -3,14 +3,20 @@
 Every case is a script of its own that runs under `trnlab run`. None may show a traceback of ours.
 """
 
+import io
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import trnlab
+from tests.report.make import trace_of
 from tests.support import command, load, nisa, nl, same, store, value
+from trnlab.nki import artifacts
 
 HEAD = """\
 import nki
@@ -626,3 +632,74 @@ def bank():
 def test_operands_that_make_no_sense(case, values):
     with pytest.raises(trnlab.TrnlabError):
         value(lambda a: SENSELESS[case](load(a)), SQUARE, values=values)
+
+
+# --- saved runs
+
+
+def changed(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A copy of a saved run with other columns."""
+    head, _, body = path.read_bytes().partition(b"\n")
+    with np.load(io.BytesIO(body)) as held:
+        columns = {name: held[name] for name in held.files}
+    change(columns)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **columns)
+    other = path.with_name("other.run")
+    other.write_bytes(head + b"\n" + packed.getvalue())
+    return other
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    trace = trace_of()
+    trace.meta["chip"] = "trn2"
+    return artifacts.write(tmp_path / "good.run", artifacts.RUN, "k", "trn2", trace)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda held: held.pop("lane"),
+        lambda held: held.update(lane=held["lane"][:1]),
+        lambda held: held.update(lane=held["lane"] + 99),
+        lambda held: held.update(lane=held["lane"].astype(float)),
+        lambda held: held.update(start=np.zeros((3, 3))),
+        lambda held: held.update(start=held["start"].astype(str)),
+        lambda held: held.update(stop=held["stop"] * np.nan),
+        lambda held: held.update(blocker=np.zeros_like(held["blocker"])),
+        lambda held: held.update(blocker=held["blocker"] + 1000),
+        lambda held: held.update(texts=held["texts"][:-9]),
+    ],
+)
+def test_a_damaged_run_is_refused(change, saved, capsys, monkeypatch):
+    other = changed(saved, change)
+    view = ["neuron-profile", "view", "--output-format", "summary-json", "-s", str(other)]
+    for words in (["diff", str(saved), str(other)], view):
+        told = command(words, capsys, monkeypatch)
+        assert told.code == 1
+        assert "the trace in 'other.run' is damaged" in told.err
+        assert "Traceback" not in told.err
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda head, body: (head, body[: len(body) // 2]), "is damaged"),
+        (lambda head, body: (head, b"PK\x03\x04" + bytes(100)), "is damaged"),
+        (lambda head, body: (head | {"version": "0.0.1"}, body[:99]), "trnlab 0.0.1"),
+        (lambda head, body: (head | {"chip": "trn9"}, body), "no chip is called 'trn9'"),
+        (lambda head, body: (head | {"chip": 3}, body), "was not written by trnlab"),
+        (lambda head, body: ({"made_by": "trnlab"}, body), "was not written by trnlab"),
+        (lambda head, body: (head, b""), "holds no times"),
+    ],
+)
+def test_files_that_are_no_run_of_this_version(edit, said, saved, capsys, monkeypatch):
+    head, _, body = saved.read_bytes().partition(b"\n")
+    head, body = edit(json.loads(head), body)
+    other = saved.with_name("other.run")
+    other.write_bytes(json.dumps(head).encode() + b"\n" + body)
+    told = command(["diff", str(saved), str(other)], capsys, monkeypatch)
+    assert told.code == 1
+    assert said in told.err
+    assert "Traceback" not in told.err

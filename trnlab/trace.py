@@ -153,7 +153,34 @@ class Trace:
             texts |= {name: tuple(texts[name]) for name in ("lanes", "names", "wheres", "holders")}
             texts["work"] = tuple(texts["work"])
             texts["tensors"] = tuple((n, w, t) for n, w, t in texts["tensors"])
-            return Trace(**texts, **{name: held[name] for name in _COLUMNS}, counters=counters)
+            made = Trace(**texts, **{name: held[name] for name in _COLUMNS}, counters=counters)
+        made.check()
+        return made
+
+    def check(self) -> None:
+        """Raises ValueError where columns do not fit together, as in a file that was damaged."""
+        rows = len(self)
+        indices = {"lane": self.lanes, "name": self.names, "where": self.wheres, "cause": CAUSES}
+        for name in _COLUMNS:
+            column = getattr(self, name)
+            wanted = "i" if name in (*indices, "blocker") else "f"
+            right = column.dtype == HELD if name == "held" else column.dtype.kind == wanted
+            if column.ndim != 1 or not right:
+                raise ValueError(f"{name} is no column of numbers")
+            if name != "held" and len(column) != rows:
+                raise ValueError(f"{name} has other rows")
+        for name, texts in indices.items():
+            if rows and not 0 <= getattr(self, name).min() <= getattr(self, name).max() < len(
+                texts
+            ):
+                raise ValueError(f"{name} leaves its texts")
+        _check_times(self)
+        _check_blockers(self.blocker)
+        numbers = [self.totals, *self.work]
+        if not all(type(v) in (int, float) for given in numbers for v in given.values()):
+            raise ValueError("totals are no numbers")
+        if len(self.held) and not 0 <= self.held["tensor"].max() < len(self.holders):
+            raise ValueError("what was held has no name")
 
 
 _TEXTS = (
@@ -169,3 +196,25 @@ _TEXTS = (
     "work",
 )
 _COLUMNS = tuple(f.name for f in fields(Trace) if f.name not in (*_TEXTS, "counters"))
+
+
+def _check_times(trace: Trace) -> None:
+    times = (trace.start, trace.busy_until, trace.stop)
+    series = [part for pair in trace.counters.values() for part in pair]
+    if not all(np.isfinite(column).all() for column in (*times, *series)):
+        raise ValueError("times are no numbers")
+    if (trace.stop < trace.start).any():
+        raise ValueError("a span ends before it starts")
+    if any(t.shape != v.shape or t.ndim != 1 for t, v in trace.counters.values()):
+        raise ValueError("a counter has other times than values")
+
+
+def _check_blockers(blocker: np.ndarray) -> None:
+    """Raises ValueError where rows wait for each other in a circle, or for none that there is."""
+    if len(blocker) and not -1 <= blocker.min() <= blocker.max() < len(blocker):
+        raise ValueError("a row waits for one that there is not")
+    ahead = np.append(blocker, -1)  # the last stands for no row
+    for _ in range(len(blocker).bit_length()):
+        ahead = ahead[ahead]
+    if (ahead >= 0).any():
+        raise ValueError("rows wait for each other in a circle")

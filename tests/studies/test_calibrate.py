@@ -42,6 +42,17 @@ def test_a_constant_is_found_again():
     [
         ("", "no rows"),
         ("kernel,shape\nsilu,M=128\n", "no column dtype"),
+        (HEAD, "no rows"),
+        (HEAD.replace(",", ";") + "silu;M=128 N=1024;fp32;trn2;1e-3\n", "columns with commas"),
+        ("kernel," + HEAD + "silu,silu,M=128 N=1024,fp32,trn2,1\n", "the column kernel twice"),
+        (HEAD + "silu,M=128 N=1024,fp32\n", "line 2: 3 cells and 5 columns"),
+        (HEAD + "silu,M=128 N=1024,fp32,trn2,1e-3,device\n", "line 2: 6 cells and 5 columns"),
+        (HEAD + '"silu,M=128 N=1024,fp32,trn2,1e-3\n', "not a CSV file"),
+        (HEAD + "silu,M=0 N=1024,fp32,trn2,1e-3\n", "line 2: M is 0"),
+        (HEAD + "silu,M=-128 N=1024,fp32,trn2,1e-3\n", "line 2: M is -128"),
+        (HEAD + "silu,M=9999999999 N=1024,fp32,trn2,1e-3\n", "line 2: M is 9,999,999,999"),
+        (HEAD + "silu,M=128 M=256,fp32,trn2,1e-3\n", "shape is"),
+        ("\ufeff" + HEAD.title() + "silu,M=128 N=1024,fp32,trn2,1e-3\n\n" * 2, None),
         (HEAD + "silu,M=128 N=1024,fp32,trn2,fast\n", "seconds is 'fast'"),
         (HEAD + "silu,M=128 N=1024,fp32,trn2,-1\n", "seconds is '-1'"),
         (HEAD + "silu,M=128 N=1024,fp32,trn2,nan\n", "seconds is 'nan'"),
@@ -56,7 +67,7 @@ def test_a_constant_is_found_again():
 )
 def test_timings_that_make_no_sense_say_where(text, said, tmp_path):
     file = tmp_path / "mine.csv"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     if said is None:
         assert len(read(str(file), KERNELS)) == 2
         return
@@ -71,6 +82,18 @@ def test_files_that_are_none(tmp_path):
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00kernel")
     with pytest.raises(BadArguments, match="not a CSV file"):
         read(str(tmp_path / "bytes.csv"), KERNELS)
+
+
+def test_timings_of_other_chips_other_shapes_and_other_units():
+    path = ["core.timing.launch"]
+    with pytest.raises(BadArguments, match="all are on trn1"):
+        calibrate([row("attention_fused", "length=512", 1e-5, "trn1")], "trn2", path)
+    with pytest.raises(BadArguments, match="trn3 has no fitted constants"):
+        calibrate([row("attention_fused", "length=512", 1e-5, "trn3")], "trn3")
+    with pytest.raises(BadArguments, match="attention_fused cannot run with length=500 in fp32"):
+        calibrate([row("attention_fused", "length=500", 1e-5)], "trn2", path)
+    with pytest.raises(BadArguments, match="took 20 s, and the model says"):
+        calibrate([row("attention_fused", "length=512", 20.0)], "trn2", path)
 
 
 def test_too_few_timings_and_unknown_constants():

@@ -5,6 +5,8 @@ NumPy archive, so that `neuron-profile` reads counters from it later.
 """
 
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -16,6 +18,11 @@ from trnlab.trace import Trace
 COMPILED = "a compiled program (NEFF)"
 PROFILE = "a profile (NTFF)"
 RUN = "a run, for trnlab diff"
+# What reading an archive raises that is not one, or no longer.
+DAMAGE = (
+    ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, NotImplementedError,
+    RuntimeError, BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
 
 
 def write(path: Path, stands_in_for: str, kernel: str, chip: str, trace: Trace | None) -> Path:
@@ -45,14 +52,18 @@ def read(path: Path) -> tuple[dict[str, Any], Trace | None]:
     try:
         with path.open("rb") as file:
             told = json.loads(file.readline(1 << 16))
-            if not isinstance(told, dict) or told.get("made_by") != "trnlab":
+            if not _is_ours(told):
                 told = None
                 raise ValueError
             packed = file.read()
             return told, Trace.unpacked(packed) if packed else None
     except OSError as error:
-        raise BadArguments(f"cannot read '{path}': {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, BadZipFile):
+        raise BadArguments(f"cannot read '{path}': {error.strerror or error}") from None
+    except DAMAGE:
+        if told is not None and told.get("version") == __version__:
+            raise BadArguments(
+                f"the trace in '{path.name}' is damaged", fix="run the kernel again"
+            ) from None
         if told is not None:
             raise BadArguments(
                 f"the trace in '{path.name}' cannot be read",
@@ -63,3 +74,9 @@ def read(path: Path) -> tuple[dict[str, Any], Trace | None]:
             f"'{path.name}' was not written by trnlab",
             fix="files of the vendor's compiler and profiler need the vendor's tools",
         ) from None
+
+
+def _is_ours(told: Any) -> bool:
+    """Whether the first line of a file is one that `write` wrote."""
+    named = isinstance(told, dict) and told.get("made_by") == "trnlab"
+    return named and all(isinstance(told.get(name), str) for name in ("kernel", "chip"))

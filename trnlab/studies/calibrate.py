@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from trnlab.errors import BadArguments, UnknownName
+from trnlab.errors import BadArguments, TrnlabError, UnknownName
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.machine.facts import numbers
@@ -16,6 +16,7 @@ from trnlab.studies.validate import figures, is_quick, kind_of
 
 STEP = 0.25  # relative change of a constant that its effect is told by
 ROUNDS = 3
+FAR = 1000  # times longer or shorter than predicted is another unit, not another constant
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,20 @@ def calibrate(
     """
     machine = find_chip(chip)
     paths = list(only) or fitted_paths(machine)
-    mine = [r for r in (rows if rows is not None else _own()) if r.chip == machine.key]
-    if len(mine) < max(1, len(paths)):
+    every = rows if rows is not None else _own()
+    mine = [r for r in every if r.chip == machine.key]
+    if not paths:
+        raise BadArguments(
+            f"{machine.key} has no fitted constants: its times follow from documents",
+            fix="name one with --constant, or fit those of another chip",
+        )
+    if every and not mine:
+        others = sorted({row.chip for row in every})
+        raise BadArguments(
+            f"no timing is on {machine.key}, all are on {' and '.join(others)}",
+            fix=f"--chip {others[0]}",
+        )
+    if len(mine) < len(paths):
         raise BadArguments(
             f"{len(mine)} timings on {machine.key} cannot fix {len(paths)} constants",
             limit="at least one timing a constant",
@@ -77,8 +90,9 @@ def calibrate(
         )
     values = {path: _at(machine, path) for path in paths}
     before, first = dict(values), _logs(mine, machine, values)
+    _check_units(mine, first)
     errors = first
-    for number in range(ROUNDS if paths else 0):
+    for number in range(ROUNDS):
         slopes = np.stack([_slope(mine, machine, values, path, errors) for path in paths], axis=1)
         moves, *_ = np.linalg.lstsq(slopes, -errors, rcond=None)
         tried = _moved(values, moves)
@@ -116,7 +130,33 @@ def _at(chip: Chip, path: str) -> float:
 def _logs(rows: Sequence[Measurement], chip: Chip, values: dict[str, float]) -> np.ndarray:
     """The logarithm of predicted over measured, for each row."""
     machine = with_constants(chip, values)
-    return np.array([np.log(seconds(r, traces(r, machine), machine) / r.value) for r in rows])
+    return np.array([np.log(_predicted(row, machine) / row.value) for row in rows])
+
+
+def _predicted(row: Measurement, machine: Chip) -> float:
+    try:
+        return seconds(row, traces(row, machine), machine)
+    except (TrnlabError, ValueError, MemoryError) as error:
+        if f"shape of {row.kernel}" in str(error):  # it says which size is missing
+            raise
+        why = str(error).partition("\n")[0]
+        raise BadArguments(
+            f"{row.id}: {row.kernel} cannot run with {row.shape} in {row.dtype} on {row.chip}",
+            {"because": why},
+            fix="give a shape that the kernel takes; see trnlab/kernels/validation",
+        ) from None
+
+
+def _check_units(rows: Sequence[Measurement], errors: np.ndarray) -> None:
+    """Raises BadArguments for a time that no constant can explain, such as one in microseconds."""
+    for row, error in zip(rows, errors.tolist(), strict=True):
+        if abs(error) > np.log(FAR):
+            raise BadArguments(
+                f"{row.id}: {row.kernel} took {row.value:.3g} s, and the model says "
+                f"{row.value * np.exp(error):.3g} s",
+                limit=f"a factor of {FAR:,}",
+                fix="give seconds, of one run of the kernel",
+            )
 
 
 def _slope(

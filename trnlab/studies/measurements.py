@@ -11,6 +11,7 @@ from trnlab.machine.catalogue import chip as find_chip
 
 CLOCKS = ("device", "profiler", "launches", "")
 NEEDED = ("kernel", "shape", "dtype", "chip", "seconds")
+LARGEST = 2**20  # elements in one dimension
 DTYPES = ("fp32", "bf16", "fp16")
 
 
@@ -65,22 +66,33 @@ def read(path: str, kernels: object) -> list[Measurement]:
     if not file.is_file():
         raise BadArguments(f"there is no file {path}", fix="give a CSV with own timings")
     try:
-        rows = list(csv.DictReader(file.read_text().splitlines()))
-    except (UnicodeDecodeError, csv.Error) as error:
+        lines = list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines(), strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadArguments(f"{path} is not a CSV file: {error}") from None
-    missing = [name for name in NEEDED if name not in (rows[0] if rows else {})]
-    if missing:
+    head = [name.strip().lower() for name in lines[0]] if lines else []
+    missing = [name for name in NEEDED if name not in head]
+    twice = [name for name in (*NEEDED, "clock") if head.count(name) > 1]
+    if missing or twice or len(lines) == 1:
+        wrong = f"no column {', '.join(missing)}" if missing and lines else "no rows"
         raise BadArguments(
-            f"{path} has no column {', '.join(missing)}" if rows else f"{path} has no rows",
+            f"{path} has " + (f"the column {twice[0]} twice" if twice else wrong),
             limit=f"columns {', '.join(NEEDED)}, and clock where it is not the device's",
+            fix="separate columns with commas" if len(head) == 1 else "",
         )
-    found = [_row(path, number, row, kernels) for number, row in enumerate(rows, 2)]
+    found = []
+    for number, cells in enumerate(lines[1:], 2):
+        if not any(cells):
+            continue
+        if len(cells) != len(head):
+            said = f"{len(cells)} cells and {len(head)} columns"
+            raise BadArguments(f"{path}, line {number}: {said}")
+        found.append(_row(path, number, dict(zip(head, cells, strict=True)), kernels))
     _agree(path, found)
     return found
 
 
-def _row(path: str, number: int, row: dict[str, str | None], kernels: object) -> Measurement:
-    cells = {name: (row.get(name) or "").strip() for name in (*NEEDED, "clock")}
+def _row(path: str, number: int, row: dict[str, str], kernels: object) -> Measurement:
+    cells = {name: row.get(name, "").strip() for name in (*NEEDED, "clock")}
     where = f"{path}, line {number}"
     if cells["kernel"] not in kernels:  # type: ignore[operator]
         raise UnknownName(f"kernel ({where})", cells["kernel"], kernels)  # type: ignore[arg-type]
@@ -109,8 +121,13 @@ def _row(path: str, number: int, row: dict[str, str | None], kernels: object) ->
         sizes = made.sizes
     except ValueError:
         sizes = {}
-    if not sizes:
-        raise BadArguments(f"{where}: shape is '{made.shape}'", limit="such as M=128 K=512 N=2048")
+    if not sizes or len(sizes) != made.shape.count("="):
+        raise BadArguments(
+            f"{where}: shape is '{made.shape:.60}'", limit="such as M=128 K=512 N=2048"
+        )
+    for name, size in sizes.items():
+        if not 1 <= size <= LARGEST:
+            raise BadArguments(f"{where}: {name} is {size:,}", limit=f"1 to {LARGEST:,}")
     return made
 
 
