@@ -1,6 +1,7 @@
 """Random choices: tensors, views of them that instructions take, steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class Maker:
         """Whether something of this probability happens."""
         return bool(self.rng.random() < p)
 
-    def one(self, among):
+    def one(self, among: Sequence[Any]) -> Any:
         """One of several things."""
         return list(among)[int(self.rng.integers(len(among)))]
 
@@ -155,7 +156,7 @@ class Maker:
             ref = ref.cut("flatten_dims", 1, len(shape) - 1)
         if wide < count:
             return None
-        if (rows, count) == (shape[0], wide) and self.chance(0.6):
+        if (rows, count) == (self.spaces[name].shape[0], wide) and self.chance(0.6):
             return ref
         step = self.one([s for s in (1, 1, 2, 3) if (count - 1) * s < wide])
         first = int(self.rng.integers(wide - (count - 1) * step))
