@@ -1,6 +1,6 @@
 """Random choices: tensors, views of them that instructions take, steps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class Maker:
         """Whether something of this probability happens."""
         return bool(self.rng.random() < p)
 
-    def one(self, among: Sequence[Any]) -> Any:
+    def one(self, among: Collection[Any]) -> Any:
         """One of several things."""
         return list(among)[int(self.rng.integers(len(among)))]
 
