@@ -29,6 +29,8 @@ def _interleaved(program: Program, kinds: np.ndarray, bank: int) -> Iterator[Ill
     instruction, event, operands = instruction[order], event[order], operands[order]
     same = np.append(False, (operands[1:] == operands[:-1]).all(axis=1))
     goes_on = same & (event == ADD) & (np.append(0, event[:-1]) >= START)
+    if not goes_on.any() or not _neighbours(program, operands[~same]):
+        return
     place = np.cumsum(~same) - 1
     keys: list[Key] = [tuple(row) for row in operands[~same].tolist()]  # type: ignore[misc]
     banks = _banks(program, keys, bank)
@@ -48,6 +50,12 @@ def _interleaved(program: Program, kinds: np.ndarray, bank: int) -> Iterator[Ill
         if pair not in seen and _beside(*boxes):
             seen.add(pair)
             yield _error(program, keys[place[one]], keys[place[between]], pair)
+
+
+def _neighbours(program: Program, places: np.ndarray) -> bool:
+    """Whether some tensor has several places, or the kernel chose where one lies."""
+    counts = np.bincount(places[:, 0])
+    return bool((counts > 1).any()) or any(program.buffers[b].placed for b in places[:, 0].tolist())
 
 
 def _banks(program: Program, keys: list[Key], bank: int) -> list[int]:
