@@ -12,7 +12,9 @@ from tests.fuzz.programs import Program
 from trnlab.sim import execute
 from trnlab.sim.execute import Executor
 
-REWRITES = ("load_reuse", "hoisting", "spills")  # what the older compiler does to a program
+REWRITES = (  # what the older compiler does to a program
+    "hoisting", "identities", "load_reuse", "loop_fusion", "phases", "spills", "tile_rotation",
+)  # fmt: skip
 
 
 class Wrong(AssertionError):

@@ -85,7 +85,7 @@ def _peak(
     fixed = max((f.end for f in placed), default=0)
     floating = np.flatnonzero(mine & ~table.placed)
     first, last = table.first[floating], table.last[floating]
-    sizes = _room(space, table.rows[floating], table.row_bytes[floating], core)
+    sizes = room_of(space, table.rows[floating], table.row_bytes[floating], core)
     level, at = _fullest(first, last, sizes)
     alive = floating[(first <= at) & (at <= last)]
     live = [facts[i] for i in alive.tolist()] + placed
@@ -93,7 +93,7 @@ def _peak(
     return Need(space, number, level + fixed, usable, ordered)
 
 
-def _room(space: str, rows: np.ndarray, row_bytes: np.ndarray, core: Core) -> np.ndarray:
+def room_of(space: str, rows: np.ndarray, row_bytes: np.ndarray, core: Core) -> np.ndarray:
     """Bytes a partition that tensors take at least.
 
     In SBUF low tensors can lie beside each other: those of 64 partitions in pairs, those of 32 in

@@ -89,12 +89,12 @@ def with_addresses(price: Cost, core: Core, addresses: int) -> Cost:
     return replace(price, reads=price.reads + addresses, busy=busy, dynamic=True)
 
 
-def spill_cost(name: str, rows: int, row_bytes: int, core: Core) -> Cost:
+def whole_tile_cost(name: str, rows: int, row_bytes: int, core: Core) -> Cost:
     """The price of moving a whole tile between SBUF and HBM, as a compiler adds it."""
     dma = core.dma
     cuts = -(-row_bytes // dma.packet_max)
     engines = min(dma.engines, -(-rows * dma.engines // core.lanes))
-    size, reads = float(rows * row_bytes), name == "spill_reload"
+    size, reads = float(rows * row_bytes), name != "spill_save"
     ways = (
         ("hbm_read_bytes", "sbuf_write_bytes") if reads else ("sbuf_read_bytes", "hbm_write_bytes")
     )

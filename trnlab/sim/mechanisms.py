@@ -22,11 +22,15 @@ MECHANISMS = {
     # of programs that the older compiler makes
     "dma_merging": "Neighbouring transfers share a trigger.",
     "engine_choice": "Copies go to the engine that the compiler prefers.",
+    "loop_fusion": "A loop that uses what the one before it made is joined with it.",
     "hoisting": "What a line of a loop would compute again unchanged is computed once.",
+    "identities": "Transposes on the tensor engine wait for the matrix they multiply with.",
     "load_reuse": "Loads of what SBUF holds already are left out.",
+    "phases": "A loop that loads what another has stored waits for all of it.",
     "queue_choice": "Transfers are triggered on several queues.",
     "software_pipelining": "Instructions that are ready overtake those that wait.",
     "spills": "What does not fit in SBUF is stored or loaded again.",
+    "tile_rotation": "A tile that is filled again lies in two places in turn.",
 }
 
 

@@ -194,7 +194,7 @@ class Scheduler:
         program, engines = self.program, self.engines
         numbers, keys = number_regions(program)
         regions = Regions(program.buffers, keys)
-        rooms = Rooms(program, self.core, regions.owner, self.cores)
+        rooms = Rooms(program, self.core, regions.owner, self.cores, shared=self.loose)
         written_at, written_by = [0.0] * len(keys), [-1] * len(keys)
         writer = [-1] * len(keys)  # lane
         readers: list[dict[int, tuple[float, int]]] = [NOBODY] * len(keys)  # lane -> until, row

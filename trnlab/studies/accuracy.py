@@ -115,6 +115,8 @@ def _rows(held: Sequence[Comparison]) -> str:
 def _line(c: Comparison) -> str:
     row = c.row
     clock = f" ({row.clock})" if row.clock not in ("", "device") else ""
+    if row.metric != "seconds":
+        clock = f" ({row.metric.split('_')[1]})"
     return (
         f"| {row.kernel}{clock} | {row.shape} | {row.dtype} | {row.chip} "
         f"| {_value(c.predicted, row.unit)} | {_value(row.value, row.unit)} | {c.error:+.1%} "

@@ -16,7 +16,7 @@ from trnlab.studies.timed import KERNELS, instruction_time, seconds, traces
 
 KINDS = {
     "instruction time": "trn2, from profiler traces",
-    "counter": "bytes read from and written to HBM, together",
+    "counter": "bytes read from HBM, and written to it",
     "ladder": "vector additions in steps of one size",
     "NKIBench": "seven kernels on trn1, profiler totals",
     "attention and MLP": "trn2, device latencies and launches",
@@ -58,20 +58,9 @@ def kind_of(row: Measurement) -> str | None:
 
 
 def figures() -> list[Measurement]:
-    """The published rows that are predicted; counters read and written are taken together."""
+    """The published rows that are predicted; counters last."""
     rows = [row for row in published() if kind_of(row)]
-    counters = [row for row in rows if kind_of(row) == "counter"]
-    kept = [row for row in rows if kind_of(row) != "counter"]
-    for _, pair in groupby(sorted(counters, key=_case), _case):
-        both = list(pair)
-        first = both[0]
-        kept.append(
-            Measurement(
-                f"{first.id.rpartition('-')[0]}-hbm_bytes", first.kernel, first.shape, first.dtype,
-                first.chip, "hbm_bytes", sum(r.value for r in both), "B", "", "fit", first.source,
-            )
-        )  # fmt: skip
-    return kept
+    return sorted(rows, key=lambda row: kind_of(row) == "counter")
 
 
 def _case(row: Measurement) -> tuple[str, str, str, str]:
@@ -103,9 +92,8 @@ def predict(rows: Iterable[Measurement]) -> Iterator[Comparison]:
             continue
         made = traces(same[0])
         for row in same:
-            if row.metric == "hbm_bytes":
-                keys = ("hbm_read_bytes", "hbm_write_bytes")
-                value = sum(trace.totals.get(key, 0.0) for trace in made for key in keys)
+            if row.metric != "seconds":
+                value = sum(trace.totals.get(row.metric, 0.0) for trace in made)
             else:
                 value = seconds(row, made, chip)
             yield Comparison(row, kind_of(row) or "counter", value)

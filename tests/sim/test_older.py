@@ -1,0 +1,169 @@
+"""What the older compiler does to loads, loops and tiles that do not fit."""
+
+import numpy as np
+import pytest
+
+from tests.support import simulate
+from trnlab.kernels.validation import attention, layers, mamba, products
+from trnlab.nki.legacy import entry as nki
+from trnlab.nki.legacy import isa as nisa
+from trnlab.nki.legacy import language as nl
+
+MIB = 1 << 20
+
+
+def zeros(*shape):
+    return np.zeros(shape, np.float32)
+
+
+def totals(kernel, *arrays, chip="trn1", off=()):
+    return simulate(kernel, *arrays, chip=chip, values=False, without=off)[1].totals
+
+
+def traffic(kernel, *arrays, **how):
+    found = totals(kernel, *arrays, **how)
+    return found["hbm_read_bytes"], found["hbm_write_bytes"]
+
+
+def test_tiles_that_are_kept_have_what_two_iterations_leave():
+    """Of 16 tiles of weights seven stay, as NKIBench counted."""
+    arrays = zeros(32, 128, 1024), zeros(8, 128, 2048)
+    assert traffic(layers.rmsnorm_matmul, *arrays) == (39_387_136, 33_554_432)
+    once = 4 * (4096 * 1024 + 1024 * 2048 + 128 * 128)
+    assert (39_387_136 - once) / (4 * 128 * 1024) == 3 * (16 - 7)
+
+
+def test_what_is_needed_last_makes_way_and_results_lie_on_operands():
+    """Six tiles of 28 KiB fit, so one sum and half of the inputs leave between states."""
+    length = 7168
+    arrays = [zeros(256, length), zeros(256, length), zeros(256, 16), zeros(16, length)]
+    found = totals(mamba.states_outside, *arrays, zeros(16, length))
+    assert found["spill_save_bytes"] == found["spill_reload_bytes"] == 55_050_240
+    assert found["hbm_read_bytes"] == 181_682_176
+    assert found["hbm_write_bytes"] == 62_390_272
+
+
+def test_transposes_that_a_loop_would_repeat_are_made_once():
+    arrays = zeros(1, 1024, 64), zeros(1, 64, 2048)
+    made, every = (
+        totals(products.bmm, *arrays, off=off) for off in ((), ("hoisting", "load_reuse"))
+    )
+    assert every["transpose_flops"] == 2 * made["transpose_flops"]
+    assert made["hbm_read_bytes"] == 4 * (1024 * 64 + 64 * 2048 + 128 * 128)
+    assert every["hbm_read_bytes"] == made["hbm_read_bytes"] + 4 * 1024 * 64
+
+
+def tile():
+    return nl.ndarray((4, nl.par_dim(128), 512), np.float32)
+
+
+@nki.jit
+def doubled(x):
+    """Two loops, the second of which uses what the first has made."""
+    out = nl.ndarray(x.shape, x.dtype, buffer=nl.shared_hbm)
+    twice = tile()
+    for i in nl.affine_range(4):
+        twice[i] = nisa.tensor_scalar(nl.load(x[i]), np.multiply, 2.0)
+    for i in nl.affine_range(4):
+        nl.store(out[i], nisa.tensor_scalar(twice[i], np.add, 1.0))
+    return out
+
+
+@nki.jit
+def backwards(x):
+    """The second loop begins with what the first makes last."""
+    out = nl.ndarray(x.shape, x.dtype, buffer=nl.shared_hbm)
+    twice = tile()
+    for i in nl.affine_range(4):
+        twice[i] = nisa.tensor_scalar(nl.load(x[i]), np.multiply, 2.0)
+    for i in nl.affine_range(4):
+        nl.store(out[i], nisa.tensor_scalar(twice[3 - i], np.add, 1.0))
+    return out
+
+
+@pytest.mark.parametrize(("kernel", "tiles"), [(doubled, 1), (backwards, 4)])
+def test_a_loop_joins_the_one_whose_tiles_it_uses(kernel, tiles):
+    array = zeros(4, 128, 512)
+    joined, apart = (
+        totals(kernel, array, off=off)["sbuf_peak_bytes"] for off in ((), ("loop_fusion",))
+    )
+    assert apart == 2048 * 5  # all tiles and what one more is made from
+    assert joined == (2048 * 2 if tiles == 1 else apart)
+
+
+@nki.jit
+def summed(x, y):
+    """Everything is loaded, then used in each iteration of a loop."""
+    out = nl.ndarray((4, 128, 4096), x.dtype, buffer=nl.shared_hbm)
+    count = x.shape[0]
+    kept = nl.ndarray((count, nl.par_dim(128), 4096), np.float32)
+    for i in nl.affine_range(count):
+        kept[i] = nisa.tensor_scalar(nl.load(x[i]), np.multiply, 2.0)
+    for turn in nl.affine_range(4):
+        total = nl.zeros((128, 4096), np.float32)
+        row = nl.load(y[turn])
+        for i in nl.sequential_range(count):
+            total[...] = nl.add(kept[i], row)
+        nl.store(out[turn], total)
+    return out
+
+
+def test_what_one_line_computes_leaves_all_together():
+    """Twelve tiles of 16 KiB are too much; each is stored once, and loaded again in three turns."""
+    found = totals(summed, zeros(12, 128, 4096), zeros(4, 128, 4096))
+    size = 4 * 128 * 4096
+    assert found["spill_save_bytes"] == 12 * size
+    assert found["spill_reload_bytes"] == 3 * 12 * size
+
+
+@nki.jit
+def turned(x):
+    """Transposes on the tensor engine, of two types."""
+    out = nl.ndarray((128, 128), np.float32, buffer=nl.shared_hbm)
+    data = nl.load(x)
+    half = nisa.tensor_copy(data, dtype=nl.bfloat16)
+    once = nisa.tensor_copy(nisa.nc_transpose(data))
+    more = nisa.tensor_copy(nisa.nc_transpose(half), dtype=np.float32)
+    nl.store(out, nl.add(once, more))
+    return out
+
+
+def test_a_transpose_loads_the_matrix_it_multiplies_with():
+    """64 KiB in fp32 and 32 KiB in bf16, once each."""
+    whole, less = (
+        totals(turned, zeros(128, 128), chip="trn2", off=off)["hbm_read_bytes"]
+        for off in ((), ("identities",))
+    )
+    assert whole - less == (4 + 2) * 128 * 128
+
+
+def test_a_loop_waits_for_all_that_another_has_stored():
+    """Rows of scores go through HBM; no row is loaded before the last is stored."""
+    arrays = [zeros(128, 512) for _ in range(3)]
+    whole, less = (
+        simulate(attention.through_hbm, *arrays, chip="trn2", values=False, without=off)[1]
+        for off in ((), ("phases",))
+    )
+    assert whole.totals == less.totals
+    assert 1.1 < whole.seconds / less.seconds < 1.3
+
+
+@nki.jit
+def refilled(x):
+    """One tile for all rows."""
+    out = nl.ndarray((x.shape[0], 128, 1), x.dtype, buffer=nl.shared_hbm)
+    data = nl.ndarray((128, 1024), x.dtype, buffer=nl.sbuf)
+    for i in range(x.shape[0]):
+        nisa.dma_copy(dst=data, src=x[i])
+        nl.store(out[i], nl.max(data, axis=[1]))
+    return out
+
+
+def test_a_tile_that_is_filled_again_lies_in_two_places():
+    whole, less = (
+        simulate(refilled, zeros(8, 128, 1024), chip="trn1", values=False, without=off)[1]
+        for off in ((), ("tile_rotation",))
+    )
+    assert whole.totals["sbuf_peak_bytes"] < 3 * 1024 * 4
+    assert whole.totals["hbm_read_bytes"] == less.totals["hbm_read_bytes"]
+    assert whole.seconds < 0.9 * less.seconds

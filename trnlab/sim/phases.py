@@ -1,0 +1,35 @@
+"""Loops that hand tensors on through HBM: the second begins when the first has stored everything.
+
+The older compiler knows which tensor in HBM a transfer touches, and not which part of it another
+loop has written. Inside one loop it follows the parts.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from trnlab.sim.program import Program
+
+
+def in_phases(program: Program) -> Program:
+    """The program where loads of a line wait for the stores of lines that ended before it."""
+    kinds = program.kinds()
+    moves = np.array([c.is_transfer and c.reads == c.writes == 1 for c in program.costs])[kinds]
+    widths = np.array([c.writes + c.reads for c in program.costs])[kinds]
+    starts = np.cumsum(widths) - widths
+    tensors = np.frombuffer(program.operands, np.int64)[::3]
+    places = np.frombuffer(program.heads, np.int64)[1::3]
+    numbers = np.flatnonzero(moves)
+    in_hbm = np.array([facts.space == "hbm" for facts in program.buffers])
+    written, read = tensors[starts[numbers]], tensors[starts[numbers] + 1]
+    both = np.intersect1d(written[in_hbm[written]], read[in_hbm[read]])
+    edges: dict[int, list[int]] = {}
+    for tensor in both.tolist():
+        stores, loads = numbers[written == tensor], numbers[read == tensor]
+        ended = [int(stores[places[stores] == line][-1]) for line in np.unique(places[stores])]
+        for line in np.unique(places[loads]):
+            mine = loads[places[loads] == line].tolist()
+            before = [n for n in ended if n < mine[0]]
+            if before:
+                edges.update(dict.fromkeys(mine, before))
+    return replace(program, edges=program.edges | edges) if edges else program

@@ -1,0 +1,262 @@
+"""What the older compiler does with a program that needs more SBUF than there is.
+
+Where the tiles that one line makes are what is too much, all of them leave SBUF between the loops
+that use them: what was loaded is loaded again, what was computed is stored once. Else the tile that
+is needed last makes way whenever there is no room. The evidence is in the HBM counters of NKIBench
+(`trnlab validate`).
+"""
+
+import itertools
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from trnlab.isa.tile import LAYOUTS, Space, layout
+from trnlab.machine.chip import Core
+from trnlab.sim.capacity import Need, needs, room_of
+from trnlab.sim.cost import whole_tile_cost
+from trnlab.sim.program import BufferFacts, Program
+
+NEVER = 1 << 60
+
+
+def fitted_in(program: Program, core: Core) -> Program:
+    """The program with the spills that make it fit in SBUF; one that fits is left alone."""
+    need = max(
+        (n for n in needs(program, core) if n.space == "sbuf"), key=lambda n: n.over, default=None
+    )
+    return _Spills(program, core, need).run() if need and need.over else program
+
+
+@dataclass
+class _Spills:
+    """One pass in program order over what SBUF holds.
+
+    Tensors go by their number in the program; ``now`` says which one holds their bytes after they
+    came into SBUF again.
+    """
+
+    program: Program
+    core: Core
+    need: Need
+    now: dict[int, int] = field(default_factory=dict)
+    live: dict[int, None] = field(default_factory=dict)  # in SBUF
+    away: set[int] = field(default_factory=set)  # not in SBUF, but needed again
+    home: dict[int, int] = field(default_factory=dict)  # copies in HBM that are still good
+
+    def __post_init__(self) -> None:
+        program = self.program
+        first, last = program.lifetimes()
+        self.first, self.last = first.tolist(), last.tolist()
+        self.buffers, self.costs = list(program.buffers), list(program.costs)
+        self.sizes = room_of(
+            "sbuf",
+            np.array([facts.rows for facts in program.buffers]),
+            np.array([facts.row_bytes for facts in program.buffers]),
+            self.core,
+        ).tolist()
+        self.ends: dict[int, list[int]] = {}
+        for buffer, end in enumerate(self.last):
+            if end >= 0 and self._counts(buffer):
+                self.ends.setdefault(end, []).append(buffer)
+        self.taken = dict.fromkeys((facts.core for facts in self.buffers), 0)
+        kinds = program.kinds()
+        widths = np.array([c.reads + c.writes for c in program.costs])[kinds]
+        self.starts = np.concatenate(([0], 3 * np.cumsum(widths))).tolist()
+        self._find_users(widths, np.array([c.writes for c in program.costs])[kinds])
+        self.loads = {b: n for b, n in enumerate(self.filled_at) if n >= 0 and self._is_load(b, n)}
+        self.returns = self._returns()
+        self.heads, self.operands = program.heads[:0], program.operands[:0]
+
+    def _counts(self, buffer: int) -> bool:
+        """Whether a tensor takes room that this pass can give to others."""
+        facts = self.buffers[buffer]
+        return facts.space == "sbuf" and not facts.placed
+
+    def _find_users(self, widths: np.ndarray, writes: np.ndarray) -> None:
+        """Who touches each tensor, and which instruction was the last to write it before a use."""
+        tensors = np.frombuffer(self.program.operands, np.int64)[::3]
+        number = np.repeat(np.arange(self.program.count), widths)
+        position = np.arange(len(tensors)) - (np.cumsum(widths) - widths)[number]
+        written = position < writes[number]
+        order = np.argsort(tensors, kind="stable")
+        cuts = np.searchsorted(tensors[order], np.arange(len(self.buffers) + 1))
+        self.users = [number[order[a:b]].tolist() for a, b in itertools.pairwise(cuts)]
+        self.filled_at = [-1] * len(self.buffers)  # by one phase of writes before all reads
+        for buffer, (a, b) in enumerate(itertools.pairwise(cuts)):
+            mine = order[a:b]
+            wrote = written[mine]
+            if self._counts(buffer) and wrote.any():
+                last = int(np.flatnonzero(wrote)[-1])
+                if wrote[: last + 1].all():
+                    self.filled_at[buffer] = int(number[mine[last]])
+
+    def _is_load(self, buffer: int, number: int) -> bool:
+        cost, at = self.costs[self.program.heads[3 * number]], self.starts[number]
+        if not cost.is_transfer or cost.reads != 1 or self.first[buffer] != number:
+            return False
+        facts, here = self.buffers[buffer], LAYOUTS[self.program.operands[at + 1]]
+        whole = here.size * here.itemsize == facts.rows * facts.row_bytes
+        return whole and self.buffers[self.program.operands[at + 3]].space == "hbm"
+
+    # --- tiles that leave all together
+
+    def _group(self) -> set[int]:
+        """The tiles of the one line that takes most, if without them everything fits."""
+        index = {id(facts): number for number, facts in enumerate(self.program.buffers)}
+        lines: dict[int, int] = {}
+        for facts in self.need.live:
+            if self.filled_at[index[id(facts)]] >= 0:
+                line = self._line(index[id(facts)])
+                lines[line] = lines.get(line, 0) + facts.row_bytes
+        place = max(lines, key=lambda p: lines[p], default=-1)
+        if place < 0 or lines[place] < self.need.over:
+            return set()
+        return {b for b, n in enumerate(self.filled_at) if n >= 0 and self._line(b) == place}
+
+    def _line(self, buffer: int) -> int:
+        """Where a tensor gets its contents."""
+        return self.program.heads[3 * self.filled_at[buffer] + 1]
+
+    def _returns(self) -> set[tuple[int, int]]:
+        """When tiles of such a line come back: where a loop uses them again after other loads."""
+        self.group = self._group()
+        loads = sorted(n for b, n in self.loads.items() if b not in self.group)
+        found: set[tuple[int, int]] = set()
+        for tile in self.group:
+            lines: dict[int, int] = {}
+            for number in self.users[tile]:
+                if number <= self.filled_at[tile]:
+                    continue
+                place = self.program.heads[3 * number + 1]
+                since = lines.get(place)
+                if since is not None and bisect_left(loads, number) > bisect_left(loads, since):
+                    found.add((tile, number))
+                    lines.clear()
+                lines[place] = number
+        return found
+
+    # --- one pass
+
+    def run(self) -> Program:
+        """The program with tiles stored and loaded again."""
+        heads, operands = self.program.heads.tolist(), self.program.operands
+        back = {tile for tile, _ in self.returns} - self.loads.keys()
+        saved = {self.filled_at[tile]: tile for tile in back}
+        for number in range(self.program.count):
+            kind, place, core = heads[3 * number : 3 * number + 3]
+            touched = operands[self.starts[number] : self.starts[number + 1]].tolist()
+            self._prepare(number, self.costs[kind].writes, place, touched, kind)
+            self.heads.extend((kind, place, core))
+            self.operands.extend(touched)
+            if number in saved:
+                self._save(saved[number], place)
+            self._end(number)
+        return replace(
+            self.program, heads=self.heads, operands=self.operands, buffers=self.buffers,
+            costs=self.costs, loops=[],
+        )  # fmt: skip
+
+    def _prepare(self, number: int, writes: int, place: int, touched: list[int], kind: int) -> None:
+        """Brings the operands of an instruction into SBUF, and names them as they are now."""
+        self.busy = set(touched[::3])
+        for i in range(3 * writes, len(touched), 3):
+            self._present(number, touched[i], place)
+        if self.costs[kind].queue in ("vector", "scalar", "gpsimd"):
+            self._end(number)  # a result may take the place of what it is made from
+        for i in range(0, 3 * writes, 3):
+            self._present(number, touched[i], place)
+            self.home.pop(touched[i], None)
+        for i in range(0, len(touched), 3):
+            touched[i] = self.now.get(touched[i], touched[i])
+
+    def _present(self, number: int, name: int, place: int) -> None:
+        if (name, number) in self.returns:
+            self._drop(name)
+            self.away.add(name)
+        if name in self.away:
+            self._bring(number, name, place)
+        elif self.first[name] == number and name not in self.live and self._counts(name):
+            self._begin(number, name, place)
+
+    # --- room
+
+    def _begin(self, number: int, name: int, place: int) -> None:
+        """A tensor takes room; what is needed last makes way."""
+        facts = self.buffers[name]
+        self.taken[facts.core] += self.sizes[name]
+        self.live[name] = None
+        if self.group:  # they give the room that was short
+            return
+        while self.taken[facts.core] > self.core.sbuf.usable and self._spill(
+            number, facts.core, place
+        ):
+            pass
+
+    def _drop(self, name: int) -> None:
+        if name in self.live:
+            del self.live[name]
+            facts = self.buffers[name]
+            self.taken[facts.core] -= self.sizes[name]
+
+    def _spill(self, number: int, core: int, place: int) -> bool:
+        """Moves the tile that is needed last out of SBUF; False where there is none."""
+        best, name = (False, 0), -1
+        short = self.taken[core] - self.core.sbuf.usable
+        for other in self.live:
+            when = self._next_use(other, number)
+            if other not in self.busy and self.buffers[other].core == core and when < NEVER:
+                worth = self.sizes[other] >= short, when
+                if worth > best:
+                    best, name = worth, other
+        if name < 0:
+            return False
+        if name not in self.home and name not in self.loads:
+            self._save(name, place)
+        self.away.add(name)
+        self._drop(name)
+        return True
+
+    def _save(self, name: int, place: int) -> None:
+        facts = self.buffers[name]
+        self.home[name] = len(self.buffers)
+        self.buffers.append(
+            BufferFacts("spill", "hbm", facts.rows, facts.row_bytes, facts.core, place)
+        )
+        self._move(self.home[name], self.now.get(name, name), place, "spill_save")
+
+    def _next_use(self, name: int, number: int) -> int:
+        mine = self.users[name]
+        here = bisect_right(mine, number)
+        return mine[here] if here < len(mine) else NEVER
+
+    def _bring(self, number: int, name: int, place: int) -> None:
+        """Loads a tile again, from where its copy is or from where it came."""
+        self.away.discard(name)
+        fresh = self.now[name] = len(self.buffers)
+        self.buffers.append(self.buffers[name])
+        self._begin(number, name, place)
+        if name in self.home:
+            self._move(fresh, self.home[name], place, "spill_reload")
+        else:
+            first, last = self.starts[self.loads[name]], self.starts[self.loads[name] + 1]
+            head = 3 * self.loads[name]
+            self.heads.extend(self.program.heads[head : head + 3])
+            self.operands.extend((fresh, *self.program.operands[first + 1 : last]))
+
+    def _move(self, dst: int, src: int, place: int, name: str) -> None:
+        facts = self.buffers[dst]
+        whole = layout(
+            Space.sbuf, np.dtype(np.uint8), (facts.rows, facts.row_bytes), (facts.row_bytes, 1),
+            facts.row_bytes,
+        ).index  # fmt: skip
+        self.heads.extend((len(self.costs), place, facts.core))
+        self.costs.append(whole_tile_cost(name, facts.rows, facts.row_bytes, self.core))
+        self.operands.extend((dst, whole, 0, src, whole, 0))
+
+    def _end(self, number: int) -> None:
+        """Tensors that an instruction is the last to use give their room back."""
+        for name in self.ends.pop(number, ()):
+            self._drop(name)
+            self.away.discard(name)
