@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from trnlab.errors import BadArguments
-from trnlab.kernels.validation import attention, ladders, layers, mamba, mlp, products
+from trnlab.kernels.validation import attention, bounds, ladders, layers, mamba, mlp, products
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.nki import isa as nisa
@@ -78,7 +78,13 @@ def _batched(s: Sizes, zeros: Any) -> list[Call]:
     return [(products.bmm, [zeros(b, m, k), zeros(b, k, n)])]
 
 
+def _pooled(s: Sizes, zeros: Any) -> list[Call]:
+    made = replace(bounds.pooled, function=partial(bounds.pooled.function, size=s["size"]))
+    return [(made, [zeros(s["N"], s["C"], s["H"], s["W"])])]
+
+
 KERNELS: dict[str, Callable[[Sizes, Any], list[Call]]] = {
+    "adaptive_avg_pool2d": _pooled,
     "add_rows": partial(_ladder, ladders.add_rows),
     "add_columns": partial(_ladder, ladders.add_columns),
     "attention_baseline": partial(_attention, attention.through_hbm),
