@@ -479,12 +479,12 @@ def test_what_is_refused(wrong, error, text):
 @pytest.mark.parametrize(
     ("wrong", "word", "near"),
     [
-        (lambda a: nisa.tensor_copy(a, nonsense=1), "nonsense", ""),
-        (lambda a: nisa.activation(nl.exp, a, bais=1), "bais", "bias"),
+        (lambda a: nisa.tensor_copy(a, nonsense=1), "nonsense", ""),  # type: ignore
+        (lambda a: nisa.activation(nl.exp, a, bais=1), "bais", "bias"),  # type: ignore
         (lambda a: nl.max(a, 1, keepdim=True), "keepdim", "keepdims"),
-        (lambda a: nl.store(a, a, maks=None), "maks", "mask"),
-        (lambda a: nl.zeros((4, 4), nl.float32, bufer=nl.psum), "bufer", "buffer"),
-        (lambda a: list(nl.affine_range(4, directives=1)), "directives", ""),
+        (lambda a: nl.store(a, a, maks=None), "maks", "mask"),  # type: ignore
+        (lambda a: nl.zeros((4, 4), nl.float32, bufer=nl.psum), "bufer", "buffer"),  # type: ignore
+        (lambda a: list(nl.affine_range(4, directives=1)), "directives", ""),  # type: ignore
     ],
 )  # fmt: skip
 def test_a_parameter_that_does_not_exist_is_refused(wrong, word, near):
@@ -513,7 +513,7 @@ def test_parameters_that_real_kernels_pass_and_the_manual_lacks():
 def test_a_mask_is_a_comparison(mask):
     with pytest.raises(BadArguments, match="a mask is") as raised:
         apply(lambda a: nl.exp(a, mask=mask), A)
-    assert "lambda" in TEXT[raised.value.place.line - 1]
+    assert "lambda" in TEXT[raised.value.place.line - 1]  # type: ignore
     with pytest.raises(BadArguments, match="a mask is"):
         apply(lambda a: nisa.affine_select(mask, a, 0.0), A)
     assert same(apply(lambda a: nl.add(a, 1.0, mask=np.bool_(True)), A), A + 1)
