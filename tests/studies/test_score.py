@@ -1,6 +1,7 @@
 """Scores: what is right, what is not, and candidates that would rather do something else."""
 
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -225,7 +226,8 @@ def test_candidates_that_do_something_else(attack: str, verdict: str, said: str)
 @pytest.mark.parametrize(
     ("attack", "said"),
     [
-        ("while True:\n    try: os.fork()\n    except OSError: pass", "64 processes"),
+        ("while True:\n    try: os.fork()\n    except OSError: pass",
+         "64 processes|bytes of memory together"),
         ("for _ in range(8):\n    if os.fork() == 0: b = bytearray(1 << 28); time.sleep(600)\n"
          "time.sleep(600)", "bytes of memory together"),
         ("for n in range(80): open(str(n), 'wb').write(bytes(1 << 20))\ntime.sleep(600)",
@@ -236,7 +238,7 @@ def test_candidates_that_do_something_else(attack: str, verdict: str, said: str)
 def test_what_no_single_process_or_file_takes(attack: str, said: str):
     told = scored(KERNEL + "import os, time\n" + attack, memory=1024 * MB)
     assert told["verdict"] == "limit"
-    assert said in told["error"]
+    assert re.search(said, told["error"])
 
 
 @pytest.mark.parametrize("attack", ["1 / 0", "raise SystemExit", "nl.load(3)", "nl.laod"])

@@ -19,7 +19,7 @@ from typing import Any
 from trnlab.studies.confine import adopting, end_all, end_group, hidden, limit_memory
 from trnlab.studies.watch import LINUX, LOADED, size, use
 
-EVERY = 0.1  # seconds between looks at what a candidate uses
+EVERY = 0.02  # seconds between looks at what a candidate uses
 FILES = 4  # times the limit of one file is that of all together
 KEPT = 2000  # characters that a candidate printed
 
