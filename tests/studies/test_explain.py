@@ -33,6 +33,23 @@ def test_every_instruction_has_rules():
     assert {"all_reduce", "all_gather_v", "collective_permute"} <= subjects
 
 
+def test_a_rule_has_its_limit_on_each_generation_and_a_legal_example():
+    page = explain("nc_matmul/moving-streams-at-most-columns").splitlines()
+    assert "  limit     moving streams at most 512 columns (trn1, inf2, trn2)" in page
+    assert "  limit     moving streams at most 4096 columns (trn3)" in page
+    assert any(line.startswith("  example   nc_matmul(dst=psum float32[128,512]") for line in page)
+
+
+def test_every_rule_with_a_subject_in_the_manual_has_an_example():
+    pages = {t.code: explain(t.code) for t in templates() if t.subject in ISA}
+    assert [code for code, page in pages.items() if "\n  example   " not in page] == []
+
+
+def test_sources_are_spelled_out():
+    assert explain("GCA046").endswith("  source    NKI known issues, Neuron SDK 2.26")
+    assert explain("NCC_IBIR605").endswith("in a public thread: trn1, nki 0.3")
+
+
 def test_no_two_rules_share_a_name():
     codes = [template.code for template in templates()]
     assert len(set(codes)) == len(codes)

@@ -1,7 +1,6 @@
 """What error codes of the vendor's tools mean: cause, limit and an example, in our words.
 
-Sources: E, the error page of NKI 2.26; K, its known issues; D, the compiler's page of error codes,
-2.32; M, the migration guide of 2.32; R, recorded on a device or in public threads.
+A source is a letter of SOURCES, with what there is to add.
 """
 
 from typing import NamedTuple
@@ -16,6 +15,14 @@ class Code(NamedTuple):
     example: str
     source: str
 
+
+SOURCES = {
+    "E": "NKI error page, Neuron SDK 2.26",
+    "K": "NKI known issues, Neuron SDK 2.26",
+    "D": "compiler error codes, Neuron SDK 2.32",
+    "M": "NKI migration guide, Neuron SDK 2.32",
+    "R": "recorded on a device or in a public thread",
+}
 
 CODES = {
     code.name: code

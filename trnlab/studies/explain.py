@@ -6,13 +6,13 @@ from functools import cache
 from typing import NamedTuple
 
 from trnlab.errors import UnknownName
-from trnlab.isa.instruction import ISA
+from trnlab.isa.instruction import ISA, Instruction
 from trnlab.isa.rules import code_of
 from trnlab.nki import isa as _families  # noqa: F401 - registers every instruction
 from trnlab.nki.subset import CONSTRUCTS
-from trnlab.studies.codes import CODES, Code
+from trnlab.studies.codes import CODES, SOURCES, Code
 from trnlab.studies.graph_codes import GRAPH_CODES
-from trnlab.studies.manual import signature
+from trnlab.studies.manual import rules_of, signature, spelled_sample
 from trnlab.studies.sentences import kinds, sentences
 
 FORMS = ("a code such as NCC_IBIR605", "a rule such as nc_matmul/dst-is-in-psum", "words")
@@ -122,11 +122,26 @@ def _alike(one: str, other: str) -> bool:
 def _page(entry: Code | Template) -> str:
     if isinstance(entry, Code):
         rows = [("cause", entry.cause), ("limit", entry.limit), ("example", entry.example)]
-        return _lines(entry.name, [*rows, ("source", entry.source)])
+        return _lines(entry.name, [*rows, ("source", SOURCES[entry.source[0]] + entry.source[1:])])
     rows = [("rule", entry.sentence), ("of", entry.subject), ("enforced", entry.who)]
     kind = ISA.get(entry.subject)
-    example = [("call", signature(kind.name)), ("more", f"trnlab isa {kind.name}")] if kind else []
-    return _lines(entry.code, rows + example)
+    if kind is not None:
+        rows[1:1] = [("limit", limit) for limit in _limits(entry, kind)]
+        rows += [("example", f"{kind.name}({spelled_sample(kind)})")]
+        rows += [("call", signature(kind.name)), ("more", f"trnlab isa {kind.name}")]
+    return _lines(entry.code, rows)
+
+
+def _limits(entry: Template, kind: type[Instruction]) -> list[str]:
+    """The rule as the example meets it, on each generation whose numbers differ."""
+    if "{" not in entry.sentence:
+        return []
+    found = [
+        f"{rule.text} ({rule.chips})" if rule.chips else rule.text
+        for rule in rules_of(kind)
+        if code_of(entry.subject, rule.text) == entry.code
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _lines(title: str, rows: list[tuple[str, str]]) -> str:
