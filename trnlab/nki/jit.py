@@ -5,10 +5,9 @@ here. Everything else is passed as arguments.
 """
 
 import functools
-import gc
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
@@ -23,9 +22,10 @@ from trnlab.nki.arguments import Arguments
 from trnlab.nki.blame import called
 from trnlab.nki.grids import instances_of, size_of
 from trnlab.nki.judging import check_target, read_source, run_for
-from trnlab.nki.modes import set_rounding
+from trnlab.nki.modes import few_collections, set_rounding
 from trnlab.nki.order import add_edges
 from trnlab.nki.receipt import meta_of, name_of, passes_of
+from trnlab.nki.settings import Settings
 from trnlab.nki.turns import Rank, Turns
 from trnlab.sim.core import Run
 from trnlab.sim.departures import Departure
@@ -41,25 +41,6 @@ _state: "list[Launch]" = []
 _finished: "list[Result]" = []
 _settings: "Settings | None" = None
 _listeners: "list[Callable[[Result], None]]" = []
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How kernels run when nothing else is said."""
-
-    chip: str | None = None
-    values: bool = True
-    timed: bool = True
-    strict: bool = True
-    assume: int | None = None  # what a run without values takes for numbers that data decides
-    precise: bool | None = None  # False keeps low precision as fp32; None: NKI_PRECISE_FP
-    stochastic: int | None = None  # seed; None: NEURON_RT_STOCHASTIC_ROUNDING_EN and _SEED
-    trace_values: int = 0  # how many departures from an fp64 shadow to find
-    bound: float | None = None  # of relative errors; None: by format
-    shuffle: int | None = None  # seed of another order for iterations of parallel loops
-    api_version: str | None = None  # of `nki`; the newest unless said
-    keep: bool = False  # the program, so that it can be timed again on other chips
-    without: frozenset[str] = frozenset()  # mechanisms of time that are left out
 
 
 @dataclass(eq=False)
@@ -80,6 +61,9 @@ class Launch:
     order: Random | None = None  # shuffles the iterations of parallel loops
     assume: int | None = None
     turns: dict[Any, int] = field(default_factory=dict)  # of loops whose length was assumed
+    follows: bool = False  # iterations of loops may be written instead of run
+    followed: bool = False  # some may have been
+    watches: list[Any] = field(default_factory=list)  # on the loops that are followed now
 
     def start(self, core: int, ids: tuple[int, ...], next_shared: int = 0) -> None:
         """An instance of the kernel starts, or goes on."""
@@ -233,17 +217,6 @@ def publish(result: Result) -> None:
         listener(result)
 
 
-@contextmanager
-def few_collections() -> Iterator[None]:
-    """Recording makes many small objects and no cycles: the collector would only search."""
-    before = gc.get_threshold()
-    gc.set_threshold(100_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
 def _simulate(
     kernel: Any,
     args: Sequence[Any],
@@ -253,6 +226,28 @@ def _simulate(
 ) -> Result:
     __tracebackhide__ = True
     kernel = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
+    if how.loops and not how.values and how.shuffle is None:
+        try:
+            return _attempt(kernel, args, kwargs, how, chip, follows=True)
+        except _Unclear:
+            pass
+    return _attempt(kernel, args, kwargs, how, chip)
+
+
+class _Unclear(Exception):
+    """Something happened while loops were followed that is told better by running all of them."""
+
+
+def _attempt(
+    kernel: Kernel,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    how: Settings,
+    chip: str | Chip | None,
+    *,
+    follows: bool = False,
+) -> Result:
+    __tracebackhide__ = True
     target = chip_in_use(chip or how.chip, kernel.options.get("platform_target"))
     check_target(kernel.api, name_of(kernel), target, strict=how.strict)
     cores, instances = instances_of(kernel.grid, kernel.api)
@@ -260,14 +255,23 @@ def _simulate(
     departures = set_rounding(run, how.precise, how.stochastic, how.trace_values > 0, how.bound)
     here = Launch(run, tuple(size_of(g) for g in kernel.grid), assume=how.assume)
     here.order = None if how.shuffle is None else Random(how.shuffle)
+    here.follows = follows
     bound = Arguments(run, kernel.function, args, kwargs)
     read_source(run, kernel.function, [*args, *kwargs.values()])
     if len(instances) > 1 and run.values:
         run.executor.witness = Witness(run.program)
+    before = len(run.found), len(run.warned)
     try:
-        returned = execute(here, kernel, bound)
+        with _following(kernel, follows):
+            returned = execute(here, kernel, bound)
         bound.check_outputs(returned)
-    except ProgramError as last:  # nothing after this has a meaning, but what came before counts
+        if here.followed and before != (len(run.found), len(run.warned)):
+            raise _Unclear
+    except Exception as last:
+        if here.followed:
+            raise _Unclear from None
+        if not isinstance(last, ProgramError):
+            raise  # else nothing after this has a meaning, but what came before counts
         last.place = last.place or run.here()
         if not how.strict and isinstance(last.__cause__, IndexError):
             raise IndexError(str(last.__cause__)) from last  # as the vendor's simulator says it
@@ -283,7 +287,7 @@ def _simulate(
     if found and how.strict:
         raise Violations(found)
     bound.write_back()
-    keep = (how.keep or settings().keep) and trace
+    keep = trace and (how.keep or settings().keep)
     return Result(
         name_of(kernel), bound.outputs(returned), trace, target, kernel.api, found,
         tuple(run.warned.values()), tuple(run.program.notes), run.program.count,
@@ -291,6 +295,12 @@ def _simulate(
         tuple(departures.ranked(how.trace_values)) if departures else None,
         partial(retimed, run, lambda r: _trace(r, kernel, how.without)) if keep else None,
     )  # fmt: skip
+
+
+def _following(kernel: Kernel, follows: bool) -> Any:
+    from trnlab.nki.repeats import following
+
+    return following(kernel.function) if follows else nullcontext()
 
 
 def _again(

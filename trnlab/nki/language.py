@@ -19,6 +19,7 @@ from trnlab.nki.jit import in_kernel, launch, running
 from trnlab.nki.math import *  # noqa: F403
 from trnlab.nki.math import copy
 from trnlab.nki.registers import VirtualRegister, counted, fori_loop, while_loop  # noqa: F401 - part of the language
+from trnlab.nki.repeats import ranged
 from trnlab.nki.tensor import DynamicSlice as ds  # noqa: F401 - part of the language
 from trnlab.nki.tensor import NkiTensor
 from trnlab.nki.tensors import given, make
@@ -254,7 +255,8 @@ def program_ndim() -> Any:
 
 def static_range(start: int, stop: int | None = None, step: int = 1) -> range:
     """A loop that is unrolled, like every loop of this API."""
-    return range(start) if stop is None else range(start, stop, step)
+    bounds = (start,) if stop is None else (start, stop, step)
+    return ranged(sys._getframe(1), *bounds)
 
 
 affine_range = sequential_range = static_range

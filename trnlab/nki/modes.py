@@ -1,6 +1,12 @@
-"""How results are rounded, as settings or the environment variables of the vendor's tools say."""
+"""How results are rounded, as settings or the environment variables of the vendor's tools say.
 
+And how often Python looks for garbage meanwhile.
+"""
+
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -57,3 +63,14 @@ def _seed() -> int | None:
             limit="a whole number, 0 or more",
         )
     return seed
+
+
+@contextmanager
+def few_collections() -> Iterator[None]:
+    """Recording makes many small objects and no cycles: the collector would only search."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

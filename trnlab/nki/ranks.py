@@ -23,14 +23,13 @@ from trnlab.nki.jit import (
     Settings,
     chip_in_use,
     execute_together,
-    few_collections,
     mine,
     publish,
     switch,
 )
 from trnlab.nki.judging import check_target, read_source, run_for
 from trnlab.nki.meeting import report_outside
-from trnlab.nki.modes import set_rounding
+from trnlab.nki.modes import few_collections, set_rounding
 from trnlab.nki.receipt import meta_of, name_of
 from trnlab.nki.turns import Rank, Turns
 from trnlab.sim.core import Run

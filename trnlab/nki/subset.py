@@ -119,7 +119,7 @@ class Finding:
 
 def findings(function: Callable[..., Any], compiler: Compiler) -> list[Finding]:
     """What a kernel and the functions that it calls use beyond the compiler's Python, by line."""
-    return [f for f in _findings(_plain(function)) if f.construct.when.covers(compiler)]
+    return [f for f in _findings(plain_function(function)) if f.construct.when.covers(compiler)]
 
 
 @functools.lru_cache(maxsize=64)
@@ -133,12 +133,12 @@ def _findings(function: Any) -> tuple[Finding, ...]:
             continue
         seen.add(code)
         lines = list(_in_source(code))
-        for line, value in _called(here):
+        for line, value in called_by(here):
             if _is_foreign_class(value):
                 lines.append(("class that does not inherit NKIObject", line))
             if getattr(value, "is_kernel", False):
                 lines.append(("kernel called by a kernel", line))
-            methods = vars(value).values() if isinstance(value, type) else [_plain(value)]
+            methods = vars(value).values() if isinstance(value, type) else [plain_function(value)]
             todo += [m for m in methods if isinstance(m, FunctionType)]
         for name, line in lines:
             found.setdefault(Finding(CONSTRUCTS[name], Place(code.co_filename, line)))
@@ -150,14 +150,15 @@ def argument_findings(
 ) -> list[Finding]:
     """Arguments that the compiler takes in another form only."""
     construct = CONSTRUCTS["list as kernel argument"]
-    code = getattr(_plain(function), "__code__", None)
+    code = getattr(plain_function(function), "__code__", None)
     if code is None or not construct.when.covers(compiler):
         return []
     place = Place(code.co_filename, code.co_firstlineno)
     return [Finding(construct, place) for v in values if isinstance(v, list)][:1]
 
 
-def _plain(function: Any) -> Any:
+def plain_function(function: Any) -> Any:
+    """The function behind decorators, partials and methods."""
     while True:
         if isinstance(function, MethodType):
             function = function.__func__
@@ -186,12 +187,13 @@ def _is_foreign_class(kind: Any) -> bool:
 @functools.lru_cache(maxsize=256)
 def _in_source(code: CodeType) -> tuple[tuple[str, int], ...]:
     """Names of the constructs in a function's source, with their lines."""
-    node = _tree(code)
-    return tuple(_constructs(node, code.co_firstlineno - _first(node))) if node else ()
+    node = tree_of(code)
+    return tuple(_constructs(node, code.co_firstlineno - first_line(node))) if node else ()
 
 
 @functools.lru_cache(maxsize=256)
-def _tree(code: CodeType) -> ast.FunctionDef | None:
+def tree_of(code: CodeType) -> ast.FunctionDef | None:
+    """A function's source, None where there is none."""
     try:
         tree = ast.parse(textwrap.dedent("".join(inspect.getsourcelines(code)[0])))
     except (OSError, TypeError, SyntaxError):
@@ -200,7 +202,8 @@ def _tree(code: CodeType) -> ast.FunctionDef | None:
     return found if isinstance(found, ast.FunctionDef) else None
 
 
-def _first(node: ast.FunctionDef) -> int:
+def first_line(node: ast.FunctionDef) -> int:
+    """The line of a function's source where Python lets it begin."""
     return min((d.lineno for d in node.decorator_list), default=node.lineno)
 
 
@@ -274,10 +277,10 @@ def _unpacks_to_subscript(target: ast.expr) -> bool:
     )
 
 
-def _called(function: Any) -> Iterator[tuple[int, Any]]:
+def called_by(function: Any) -> Iterator[tuple[int, Any]]:
     """The user's functions and classes that a function calls by name, with the line."""
     code = function.__code__
-    node = _tree(code)
+    node = tree_of(code)
     if node is None:
         return
     scope = dict(getattr(function, "__globals__", {}))
@@ -287,7 +290,7 @@ def _called(function: Any) -> Iterator[tuple[int, Any]]:
             scope[name] = cell.cell_contents
         except ValueError:  # not bound yet
             continue
-    shift = code.co_firstlineno - _first(node)
+    shift = code.co_firstlineno - first_line(node)
     for call in ast.walk(node):
         if isinstance(call, ast.Call):
             value = _value(call.func, scope)

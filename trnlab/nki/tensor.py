@@ -7,6 +7,7 @@ from trnlab.errors import NotModelled, ProgramError
 from trnlab.isa.tile import HBM_SPACES, Space, Tile, layout, row_major
 from trnlab.nki.operators import NoOperators
 from trnlab.nki.registers import VirtualRegister
+from trnlab.nki.unread import measured, plain
 from trnlab.nki.views import Views
 
 
@@ -135,6 +136,7 @@ class NkiTensor(NoOperators, Views):
 
         One that ends where it starts is a view without elements, which no instruction takes.
         """
+        measured(item)
         try:
             start, stop, step = (
                 None if part is None else index(part) for part in (item.start, item.stop, item.step)
@@ -177,12 +179,12 @@ class NkiTensor(NoOperators, Views):
         if scalar_offset is not None or vector_offset is not None:
             from trnlab.nki.indirect import access_pattern
 
-            plain = self.ap(pattern, offset, dtype=dtype)
-            return access_pattern(self, plain, scalar_offset, vector_offset, indirect_dim)
+            fixed = self.ap(pattern, offset, dtype=dtype)
+            return access_pattern(self, fixed, scalar_offset, vector_offset, indirect_dim)
         if dtype is not None and dtype != self.dtype:
             return self._as_stored(dtype).ap(pattern, offset)
-        strides = tuple(int(step) for step, _ in pattern)
-        shape = tuple(int(count) for _, count in pattern)
+        strides = tuple(int(plain(step)) for step, _ in pattern)
+        shape = tuple(int(plain(count)) for _, count in pattern)
         start = self.offset if offset is None else int(offset)
         reaches = [s * (n - 1) for s, n in zip(strides, shape, strict=True)]
         low = start + sum(min(r, 0) for r in reaches)

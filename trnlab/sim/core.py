@@ -351,6 +351,11 @@ class Run:
         """Another core of the launch runs from here on."""
         self.core_index = self.executor.core = core
 
+    def forget(self, costs: int) -> None:
+        """Forgets what was looked up since there were so many costs, which are gone."""
+        self.entries = {k: entry for k, entry in self.entries.items() if entry.number < costs}
+        self._lines.clear()
+
     def _compute(self, entry: Entry, operands: tuple[Any, ...], mask: Any) -> None:
         try:
             self.executor.compute(entry, operands, mask)

@@ -34,7 +34,7 @@ class BufferFacts(NamedTuple):
         return self.base_byte + self.row_bytes
 
 
-@dataclass(eq=False)
+@dataclass
 class Loop:
     """One run of a loop: where each iteration begins, and last where the loop ends.
 
@@ -45,6 +45,15 @@ class Loop:
     parallel: bool
     starts: list[int] = field(default_factory=list)
     tensors: list[int] = field(default_factory=list)
+
+    def later(self, instructions: int, tensors: int) -> "Loop":
+        """The same loop where it is run again after so many instructions and tensors."""
+        return Loop(
+            self.place,
+            self.parallel,
+            [n + instructions for n in self.starts],
+            [n + tensors for n in self.tensors],
+        )
 
 
 @dataclass

@@ -17,6 +17,7 @@ from trnlab.nki.legacy.placing import Placement
 from trnlab.nki.legacy.subscript import without_ellipsis
 from trnlab.nki.legacy.tensor import OldTensor
 from trnlab.nki.tensor import DynamicSlice
+from trnlab.nki.unread import plain
 
 NUMBERS = (int, LoopIndex)
 
@@ -83,9 +84,9 @@ class Blocks:
 def _number(part: Any, size: int) -> Any:
     """The number of a logical tile, or a slice of numbers."""
     if isinstance(part, DynamicSlice):
-        return slice(int(part.start), int(part.start) + int(part.size))
+        return slice(int(plain(part.start)), int(plain(part.start)) + int(plain(part.size)))
     if isinstance(part, slice):
-        return part
+        return slice(plain(part.start), plain(part.stop), plain(part.step))
     number = int(part) if isinstance(part, Index) else part.__index__()
     if not -size <= number < size:
         raise BadArguments(

@@ -9,6 +9,8 @@ import numpy as np
 from trnlab.errors import BadArguments, NotModelled
 from trnlab.nki.jit import running
 from trnlab.nki.legacy.pattern import ALL, Pattern, pattern
+from trnlab.nki.repeats import look
+from trnlab.nki.unread import plain
 
 Ranges = list[tuple[int, int]]  # first and past the last element of each dimension
 
@@ -127,6 +129,7 @@ class Index:
     __rmul__ = __mul__
 
     def __floordiv__(self, factor: int) -> "Index":
+        look()
         low, high = self.bounds()
         if low // factor == high // factor:
             return Index(low // factor, self.pattern.times(0))
@@ -135,6 +138,7 @@ class Index:
         raise NotModelled("dividing an index", "addresses that are not affine: split the dimension")
 
     def __mod__(self, factor: int) -> "Index":
+        look()
         low, high = self.bounds()
         if low // factor == high // factor:
             return self - (low // factor) * factor
@@ -337,6 +341,7 @@ _aranges: dict[tuple[Any, ...], Index] = {}  # those that start at 0
 
 def arange(*args: Any) -> Index:
     """The integers of a range along one new dimension; add the others with None."""
+    args = tuple(map(plain, args))
     found = _aranges.get(args)
     if found is None:
         found = Index.along(range(*[int(a) for a in args]), 0, 1)
@@ -360,7 +365,8 @@ class _MGrid:
 
     def __getitem__(self, key: Any) -> Grid:
         parts = key if isinstance(key, tuple) else (key,)
-        values = [range(int(p.start or 0), int(p.stop), int(p.step or 1)) for p in parts]
+        bounds = [(plain(p.start) or 0, plain(p.stop), plain(p.step) or 1) for p in parts]
+        values = [range(int(start), int(stop), int(step)) for start, stop, step in bounds]
         sizes = tuple(len(v) for v in values)
         found = []
         for axis, each in enumerate(values):

@@ -19,6 +19,7 @@ from trnlab.nki.jit import running
 from trnlab.nki.legacy import masking
 from trnlab.nki.legacy.index import Mask
 from trnlab.nki.legacy.tensor import OldTensor
+from trnlab.nki.repeats import look
 from trnlab.nki.tensors import given, make
 
 VECTOR_TRANSPOSE = 32  # rows and columns that the vector engine transposes
@@ -30,9 +31,11 @@ def emit(kind: type[Instruction], *operands: Any, mask: Any = None) -> None:
     if kind is NcMatmul:
         operands = masking.masked_inputs(operands) or ()
         if not operands:
+            look()
             return
     found = masking.cut(kind, operands, known) if isinstance(known, Mask) else (operands, None)
     if known is False or found is None:
+        look()  # other iterations may leave something
         return
     operands, chosen = found
     operands = tuple([v.checked() if v.__class__ is OldTensor else v for v in operands])

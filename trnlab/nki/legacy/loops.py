@@ -7,7 +7,11 @@ from typing import Any
 
 from trnlab.nki.jit import launch
 from trnlab.nki.legacy.declared import unrolled
+from trnlab.nki.repeats import followed
+from trnlab.nki.steady import body_at
+from trnlab.nki.unread import plain
 from trnlab.sim.program import Loop
+from trnlab.sim.progression import LEAST
 
 
 class LoopIndex(int):
@@ -21,12 +25,12 @@ def affine_range(*args: Any, precise_schedule: Any = None, name: Any = None) -> 
 
     They run one after the other: in order, or in the one that `Settings.shuffle` gives.
     """
-    return _loop(_numbers(args), parallel=True)
+    return _loop(_numbers(args), sys._getframe(1), parallel=True)
 
 
 def sequential_range(*args: Any, directives: Any = None, name: Any = None) -> Iterator[int]:
     """A loop whose iterations depend on each other."""
-    return _loop(_numbers(args), parallel=False)
+    return _loop(_numbers(args), sys._getframe(1), parallel=False)
 
 
 def static_range(*args: Any, name: Any = None) -> Iterator[int]:
@@ -35,39 +39,50 @@ def static_range(*args: Any, name: Any = None) -> Iterator[int]:
 
 
 def _numbers(args: tuple[Any, ...]) -> range:
-    return range(*(int(a) for a in args))
+    return range(*(int(plain(a)) for a in args))
 
 
-def _loop(values: range, *, parallel: bool) -> Iterator[int]:
+def _loop(values: range, frame: FrameType, *, parallel: bool) -> Iterator[int]:
     here = launch()
     program = here.run.program
     _settle()
     loop = Loop(here.run.place(), parallel)
     program.loops.append(loop)
-    order = list(values)
-    if parallel and here.order is not None:
-        here.order.shuffle(order)
-        here.run.note("iterations of parallel loops ran in another order, as asked")
+    body = body_at(frame) if here.follows and len(values) >= LEAST else None
     try:
-        for number, value in enumerate(order):
-            _settle()
-            loop.starts.append(program.count)
-            loop.tensors.append(len(program.buffers))
-            index = LoopIndex(value)
-            index.first = number == 0
-            yield index
+        if body is not None:
+            yield from followed(values, frame, body, loop, _index)
+        else:
+            yield from _turns(values, loop, parallel)
         _settle()
     finally:
         loop.starts.append(program.count)
         loop.tensors.append(len(program.buffers))
 
 
+def _turns(values: range, loop: Loop, parallel: bool) -> Iterator[int]:
+    here = launch()
+    program, order = here.run.program, list(values)
+    if parallel and here.order is not None:
+        here.order.shuffle(order)
+        here.run.note("iterations of parallel loops ran in another order, as asked")
+    for number, value in enumerate(order):
+        _settle()
+        loop.starts.append(program.count)
+        loop.tensors.append(len(program.buffers))
+        yield _index(number, value)
+
+
+def _index(number: int, value: int) -> LoopIndex:
+    index = LoopIndex(value)
+    index.first = number == 0
+    return index
+
+
 def _unrolled(values: range, frame: FrameType) -> Iterator[int]:
     for number, value in enumerate(unrolled(values, frame)):
         _settle()
-        index = LoopIndex(value)
-        index.first = number == 0
-        yield index
+        yield _index(number, value)
 
 
 def _settle() -> None:

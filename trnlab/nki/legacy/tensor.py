@@ -11,6 +11,7 @@ from trnlab.nki.legacy.loops import LoopIndex
 from trnlab.nki.legacy.pattern import ALL
 from trnlab.nki.legacy.subscript import as_index, first_of, inside, plan, without_ellipsis
 from trnlab.nki.tensor import DynamicSlice, NkiTensor
+from trnlab.nki.unread import measured, plain
 from trnlab.sim.core import Run
 
 Span = tuple[int, int, int, bool]  # start, count, step, and whether the dimension goes
@@ -134,8 +135,9 @@ class OldTensor(NkiTensor):
     def _span(self, item: Any, axis: int) -> Span:
         size = self.shape[axis]
         if isinstance(item, DynamicSlice):
-            item = slice(int(item.start), int(item.start) + int(item.size))
+            item = slice(int(item.start), int(item.start) + int(plain(item.size)))
         if isinstance(item, slice):
+            measured(item)
             step = 1 if item.step is None else int(item.step)
             start = 0 if item.start is None else int(item.start)
             stop = size if item.stop is None else int(item.stop)

@@ -1,0 +1,164 @@
+"""Iterations that are written instead of run: rows that go on as those of the first ones did.
+
+Two iterations of a loop are recorded, and how their rows differ. What is known of the loop says
+that rows grow evenly but for bends at bounds and masks, so that one iteration near the end, if it
+is as far on as it should be, stands for all in between.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from trnlab.sim.program import BufferFacts, Loop, Program
+
+LEAST = 5  # iterations; in shorter loops there is nothing to win
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How much of a program there was at one moment."""
+
+    heads: int
+    operands: int
+    buffers: int
+    loops: int
+    costs: int
+    places: int
+    reduced: int
+    others: tuple[int, ...]  # what no iteration after the first may add to
+
+    @classmethod
+    def of(cls, program: Program) -> "Mark":
+        """How much there is now."""
+        return cls(
+            len(program.heads), len(program.operands), len(program.buffers), len(program.loops),
+            len(program.costs), len(program.places), len(program.reduced),
+            (len(program.notes), len(program.updates), len(program.edges), len(program.instances)),
+        )  # fmt: skip
+
+
+def undo(program: Program, mark: Mark) -> None:
+    """Takes back what was recorded since then."""
+    del program.heads[mark.heads :], program.operands[mark.operands :]
+    del program.buffers[mark.buffers :], program.loops[mark.loops :], program.costs[mark.costs :]
+    for number in [n for n in program.updates if n >= mark.costs]:
+        del program.updates[number]
+    program.reduced = {n for n in program.reduced if 3 * n < mark.heads}
+    for kept, count in ((program.places, mark.places), (program.notes, mark.others[0])):
+        while len(kept) > count:
+            kept.popitem()
+
+
+@dataclass(frozen=True)
+class Progression:
+    """An iteration, and by how much the next one differs."""
+
+    last: "_Block"
+    step: np.ndarray
+    named: list[bool]  # which of its tensors have a name of their own
+
+    @classmethod
+    def found(cls, program: Program, marks: list[Mark]) -> "Progression | None":
+        """How the last iteration between marks differs from the one before; None if in more."""
+        one, two = (_Block.of(program, a, b) for a, b in pairwise(marks[-3:]))
+        same = two.start.costs == marks[-1].costs and two.start.others == marks[-1].others
+        if not (same and one.like(two)):
+            return None
+        step = two.operands - one.operands
+        earlier = (two.operands[:, 0] >= marks[0].buffers) & ~two.own
+        if step[:, 1].any() or earlier.any() or (step[two.own, 0] != len(two.tensors)).any():
+            return None
+        named = [f"t{i}" != a.name for i, a in enumerate(one.tensors, marks[-3].buffers)]
+        again = [f"t{i}" != a.name for i, a in enumerate(two.tensors, marks[-2].buffers)]
+        facts = zip(one.tensors, two.tensors, named, strict=True)
+        if named != again or not all(_alike(a, b, keeps) for a, b, keeps in facts):
+            return None
+        return cls(two, step, named)
+
+    def predicts(self, program: Program, begin: Mark, end: Mark, ahead: int) -> bool:
+        """Whether an iteration so many further on is the one recorded between two marks."""
+        block, last = _Block.of(program, begin, end), self.last
+        if not last.like(block) or begin.costs != end.costs or begin.others != end.others:
+            return False
+        expected = last.operands + ahead * self.step
+        moved = begin.buffers - last.start.buffers  # it was run too early, and made its own early
+        expected[last.own, 0] = last.operands[last.own, 0] + moved
+        facts = enumerate(zip(last.tensors, block.tensors, self.named, strict=True), begin.buffers)
+        return bool((expected == block.operands).all()) and all(
+            _alike(a, b, keeps) and (keeps or b.name == f"t{i}") for i, (a, b, keeps) in facts
+        )
+
+    def write(self, program: Program, count: int, loop: Loop | None) -> None:
+        """Records the next ``count`` iterations; ``loop`` is where they are counted."""
+        last, first, numbers = self.last, Mark.of(program), np.arange(1, count + 1)
+        program.heads.frombytes(np.tile(last.heads, count).tobytes())
+        rows = last.operands[None] + numbers[:, None, None] * self.step[None]
+        program.operands.frombytes(rows.tobytes())
+        self._make(program, count)
+        heads, made = len(last.heads) // 3, len(last.tensors)
+        for number in range(count):
+            start, tensors = first.heads // 3 + number * heads, first.buffers + number * made
+            program.loops += [inner.later(start, tensors) for inner in last.loops]
+            program.reduced.update(start + n for n in last.reduced)
+            if loop is not None:
+                loop.starts.append(start)
+                loop.tensors.append(tensors)
+
+    def _make(self, program: Program, count: int) -> None:
+        """The tensors of the next iterations."""
+        add, new, index = program.buffers.append, tuple.__new__, len(program.buffers)
+        kept = [
+            (facts.name if keeps else "", facts[1:])
+            for facts, keeps in zip(self.last.tensors, self.named, strict=True)
+        ]
+        for _ in range(count):
+            for name, rest in kept:
+                add(new(BufferFacts, (name or f"t{index}", *rest)))
+                index += 1
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What one iteration recorded; loops and what reduces over them count from its start."""
+
+    start: Mark
+    heads: np.ndarray
+    operands: np.ndarray  # rows of buffer, layout, offset
+    own: np.ndarray  # which operands are tensors that the iteration made
+    tensors: list[BufferFacts]
+    loops: list[Loop]
+    reduced: list[int]
+
+    @classmethod
+    def of(cls, program: Program, begin: Mark, end: Mark) -> "_Block":
+        operands = np.array(program.operands[begin.operands : end.operands], np.int64)
+        operands = operands.reshape(-1, 3)
+        first = begin.heads // 3
+        return cls(
+            begin,
+            np.array(program.heads[begin.heads : end.heads], np.int64),
+            operands,
+            operands[:, 0] >= begin.buffers,
+            program.buffers[begin.buffers : end.buffers],
+            [a.later(-first, -begin.buffers) for a in program.loops[begin.loops : end.loops]],
+            sorted(n - first for n in program.reduced if first <= n < end.heads // 3)
+            if end.reduced > begin.reduced
+            else [],
+        )
+
+    def like(self, other: "_Block") -> bool:
+        """Whether both have the same instructions, tensors and inner loops, not looking where."""
+        return (
+            len(self.heads) == len(other.heads)
+            and len(self.operands) == len(other.operands)
+            and len(self.tensors) == len(other.tensors)
+            and bool((self.heads == other.heads).all())
+            and bool((self.own == other.own).all())
+            and self.loops == other.loops
+            and self.reduced == other.reduced
+        )
+
+
+def _alike(one: BufferFacts, other: BufferFacts, named: bool) -> bool:
+    return one[1:] == other[1:] and (not named or one.name == other.name)
