@@ -1,10 +1,8 @@
 """A core that runs a kernel: each instruction is checked, computed and recorded as it is issued."""
 
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -41,13 +39,12 @@ from trnlab.sim.execute import (
 from trnlab.sim.findings import found_in
 from trnlab.sim.groups import Rounding
 from trnlab.sim.interleaved import psum_warnings
+from trnlab.sim.lines import PACKAGE, user_frame
 from trnlab.sim.loops import order_free
 from trnlab.sim.operands import check_operands, described, pick
 from trnlab.sim.program import BufferFacts, Program
 from trnlab.sim.shadow import Shadowed
 
-# Whose lines are nobody's kernel; those of `trnlab.kernels` are.
-PACKAGE = tuple(str(Path(__file__).parents[1] / room) + os.sep for room in ("nki", "sim", "isa"))
 ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError)
 MAX_TENSOR = 2**40  # bytes; more is a mistake, not a tensor
 
@@ -173,7 +170,7 @@ class Run:
 
     def place(self, above: int = 1) -> int:
         """The number of the user's source line that is running, so many calls up at least."""
-        return self._line(_user_frame(above + 1)) if self.at is None else self.at
+        return self._line(user_frame(above + 1)) if self.at is None else self.at
 
     def _line(self, frame: FrameType) -> int:
         key = (id(frame.f_code), frame.f_lineno)
@@ -188,7 +185,7 @@ class Run:
         """The user's source line that is running."""
         if self.at is not None:
             return self.program.place(self.at)
-        frame = _user_frame()
+        frame = user_frame()
         return Place(frame.f_code.co_filename, frame.f_lineno)
 
     def report(
@@ -382,10 +379,3 @@ class Run:
                 self.tell(error, warning=True)
         for key, error in found_in(self.program, self.core, self.api, self.executor.witness):
             self.found.setdefault(key, error)
-
-
-def _user_frame(above: int = 1) -> FrameType:
-    frame = sys._getframe(above)
-    while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
-        frame = frame.f_back
-    return frame
