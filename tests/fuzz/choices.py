@@ -21,6 +21,7 @@ from tests.fuzz.computing import (
 )
 from tests.fuzz.making import Maker
 from tests.fuzz.moving import (
+    core_barrier,
     dma_compute,
     dma_transpose,
     load,
@@ -43,11 +44,12 @@ PORTABLE = (
 CURRENT = (
     *PORTABLE, (activation_reduce, 1), (dma_transpose, 1), (nc_stream_shuffle, 1), (iota, 1),
     (affine_select, 1), (tensor_copy_predicated, 1), (select_reduce, 1), (max8, 0.5),
-    (tensor_partition_reduce, 0.5), (dma_compute, 1), (sendrecv, 4), (nc_matmul, 2), (again, 3),
+    (tensor_partition_reduce, 0.5), (dma_compute, 1), (sendrecv, 4), (core_barrier, 5),
+    (nc_matmul, 2), (again, 3),
 )  # fmt: skip
 SUMS = (
     (load, 2), (nc_matmul, 4), (again, 6), (sum_copy, 6), (output, 4), (restore, 3), (memset, 1),
-    (tensor_copy, 1), (tensor_scalar, 2),
+    (tensor_copy, 1), (tensor_scalar, 2), (core_barrier, 2),
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from tests.fuzz.arrays import FLOATS, FP8, INTEGERS
 from tests.fuzz.making import Maker, Retry
 from tests.fuzz.steps import Step
+from tests.fuzz.views import Ref
 
 ANY = (*FLOATS, *FP8, *INTEGERS)
 
@@ -18,12 +19,25 @@ def load(m: Maker) -> Step:
     rows, columns = min(high, m.one(m.heights)), min(wide, m.one(m.widths))
     row, start = int(m.rng.integers(high - rows + 1)), int(m.rng.integers(wide - columns + 1))
     src = m.hbm(name, row, start, rows, columns)
+    if m.program.instances == 1 and not m.portable and m.chance(0.3):
+        src = placed_by_data(m, name, row, start, rows, columns)
     if not m.is_written(src):
         raise Retry
     same = m.spaces[name].dtype
     dtypes = (same,) if m.chance(0.7) else ANY
     dst, fresh = m.target(rows, columns, dtypes, (src,))
     return m.finished("load", dst, (src,), fresh)
+
+
+def placed_by_data(m: Maker, name: str, row: int, start: int, rows: int, columns: int) -> Ref:
+    """A box of a tensor in HBM at a row that a register holds, or of rows that a tile lists."""
+    high, wide = m.spaces[name].shape
+    if m.chance(0.5):
+        return Ref(name, (("register", row, start, (rows, columns), wide),))
+    last = row + rows - 1
+    step = m.one([n for n in (-1, 0, 1, 2) if row + n * (rows - 1) < high])
+    first = last if step == -1 else row
+    return Ref(name, (("rows", first, step, start, (rows, columns), wide),))
 
 
 def output(m: Maker, name: str = "") -> Step:
@@ -179,3 +193,11 @@ def sendrecv(m: Maker) -> Step:
     src = m.readable(rows, count, FLOATS, ("sbuf",))
     dst, fresh = m.target(rows, count, (m.spaces[src.name].dtype,), (src,), apart=True)
     return m.finished("sendrecv", dst, (src,), fresh, pipe=m.one((0, 1)))
+
+
+def core_barrier(m: Maker) -> Step:
+    """Both cores have come as far as the last store of this output."""
+    stores = [step for step in m.program.steps if step.kind == "store"]
+    if m.program.instances == 1 or m.portable or not stores:
+        raise Retry
+    return Step("core_barrier", (), (m.one(stores).dsts[0],))

@@ -154,6 +154,8 @@ def evaluate(step: Step, state: State) -> tuple[np.ndarray, ...]:
         else state.view(r)
         for r in step.dsts
     ]
+    if step.kind == "core_barrier":
+        return ()
     if step.kind == "sendrecv":
         return (srcs[0].copy(),)
     if step.kind == "nc_matmul":

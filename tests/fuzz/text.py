@@ -5,7 +5,10 @@ from typing import Any
 from tests.fuzz.steps import Step
 
 HEAD = {
-    "nki": "from trnlab.nki import isa as nisa, language as nl\nfrom trnlab.nki.entry import jit\n",
+    "nki": (
+        "from tests.fuzz.listing import numbers\n"
+        "from trnlab.nki import isa as nisa, language as nl\nfrom trnlab.nki.entry import jit\n"
+    ),
     "neuronxcc.nki": (
         "from trnlab.nki.legacy import isa as nisa, language as nl\n"
         "from trnlab.nki.legacy.entry import jit\n"
@@ -85,6 +88,8 @@ def current(step: Step) -> Call:
             given = [d[0], _op(a["op"]), s[0]]
         case "dma_compute":
             given = [d[0], f"[{', '.join(s)}]", _op("add")]
+        case "core_barrier":
+            given = [step.srcs[0].name, "(0, 1)"]
         case "sendrecv":
             given = [s[0], d[0], "1 - i", "1 - i", str(a["pipe"])]
         case _:

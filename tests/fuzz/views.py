@@ -77,9 +77,35 @@ def _split(array: np.ndarray, dim: int, sizes: tuple[int, ...]) -> np.ndarray:
     return _strided(array, shape, strides)
 
 
+def _at_register(row: int, start: int, sizes: tuple[int, int], width: int) -> str:
+    """A box of a tensor of that width whose first row is in a register."""
+    pattern = [[width, sizes[0]], [1, sizes[1]]]
+    held = f"nisa.register_alloc({row})"
+    return f".ap({pattern}, offset={start}, scalar_offset={held}, indirect_dim=0)"
+
+
+def _by_index(row: int, step: int, start: int, sizes: tuple[int, int], width: int) -> str:
+    """Columns of rows whose numbers are in a tile: row, row + step, ..."""
+    pattern = [[width, sizes[0]], [1, sizes[1]]]
+    listed = f"numbers({row}, {step}, {sizes[0]})"
+    return f".ap({pattern}, offset={start}, vector_offset={listed})"
+
+
+def _rows_at(
+    array: np.ndarray, row: int, step: int, start: int, sizes: tuple[int, int], _: int
+) -> np.ndarray:
+    return array[row + step * np.arange(sizes[0]), start : start + sizes[1]]
+
+
+def _box_at(array: np.ndarray, row: int, start: int, sizes: tuple[int, int], _: int) -> np.ndarray:
+    return array[row : row + sizes[0], start : start + sizes[1]]
+
+
 VIEWS = {
     "index": _index,
     "ap": _ap,
+    "register": _box_at,
+    "rows": _rows_at,
     "broadcast": _broadcast,
     "reshape_dim": _split,
     "permute": lambda array, dims: array.transpose(dims),
@@ -91,6 +117,8 @@ VIEWS = {
 SPELLED = {
     "index": lambda ranges: f"[{', '.join(_slice(r) for r in ranges)}]",
     "ap": lambda pattern, offset: f".ap({[list(p) for p in pattern]}, offset={offset})",
+    "register": _at_register,
+    "rows": _by_index,
     "broadcast": lambda dim, size: f".broadcast({dim}, {size})",
     "reshape_dim": lambda dim, sizes: f".reshape_dim({dim}, {tuple(sizes)})",
     "permute": lambda dims: f".permute({tuple(dims)})",
