@@ -11,6 +11,9 @@ import numpy as np
 # Why a span did not start earlier.
 CAUSES = ("first", "engine busy", "data", "buffer", "memory", "queue busy", "clock", "rank")
 
+# The instruction queues of a core, in the order of their lanes.
+QUEUES = ("tensor", "vector", "scalar", "gpsimd", "sync")
+
 # A tensor that was on chip: in which memory of MEMORIES, on which core, which name and line, at
 # which byte of a partition (-1: not the kernel's choice), bytes a partition, from when until when.
 MEMORIES = ("sbuf", "psum")

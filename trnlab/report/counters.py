@@ -9,14 +9,13 @@ from typing import Any
 
 from trnlab.machine.chip import Chip
 from trnlab.report.energy import cores_used, hbm_bytes, matmul_flops
-from trnlab.trace import Trace
+from trnlab.trace import QUEUES, Trace
 
 UNKNOWN = (
     "not modelled: the kernel needs more SBUF or PSUM than there is, and what spills is unknown"
 )
 NO_SPILL = "none: every tensor has room"
 _BYTES = ("hbm_read", "hbm_write", "psum_read", "psum_write", "sbuf_read", "sbuf_write")
-_ENGINES = ("tensor", "vector", "scalar", "gpsimd", "sync")
 
 
 def counters(trace: Trace, chip: Chip) -> dict[str, Any]:
@@ -81,10 +80,10 @@ def _spills(trace: Trace, chip: Chip) -> tuple[dict[str, int | None], str]:
 
 def _active(trace: Trace, cores: int) -> dict[str, float]:
     """Share of the time in which an engine works, the mean of the cores in use."""
-    busy = dict.fromkeys(_ENGINES, 0.0)
+    busy = dict.fromkeys(QUEUES, 0.0)
     for lane, seconds in trace.busy().items():
         engine = lane.rpartition("/")[2]
         if engine in busy and "dma" not in lane.split("/"):
             busy[engine] += seconds
     whole = trace.seconds * cores or 1.0
-    return {f"{name}_engine_active_time_percent": busy[name] / whole for name in _ENGINES}
+    return {f"{name}_engine_active_time_percent": busy[name] / whole for name in QUEUES}

@@ -14,9 +14,8 @@ from trnlab.machine.chip import Chip
 from trnlab.report.energy import cores_used
 from trnlab.report.profile_facts import execution, header, metadata, warnings
 from trnlab.report.profile_summary import summary
-from trnlab.trace import CAUSES, MEMORIES, Trace
+from trnlab.trace import CAUSES, MEMORIES, QUEUES, Trace
 
-ENGINES = ("tensor", "vector", "scalar", "gpsimd", "sync")
 DMA = "dma"
 CORE = re.compile(r"nc(\d+)/(.*)")  # lanes of a run on two cores
 BYTES = (
@@ -72,7 +71,7 @@ def rows_of(trace: Trace) -> Rows:
         dma = name.startswith(f"{DMA}/")
         engine.append(name.removeprefix(f"{DMA}/"))
         core.append(number)
-        kind.append(1 if dma else 0 if name in ENGINES else 2 if name == "cc" else 3)
+        kind.append(1 if dma else 0 if name in QUEUES else 2 if name == "cc" else 3)
     kinds = np.array(kind or [3])[trace.lane]
     first, second, third = (np.flatnonzero(kinds == n) for n in range(3))
     return Rows(first, second, third, engine, np.array(core or [0])[trace.lane])
@@ -206,7 +205,7 @@ def _transfers(trace: Trace, chip: Chip, rows: Rows) -> Columns:
         "id": here,
         "pcore_idx": rows.core[here],
         "block_id": _counted(trace.lane[here]),
-        "queue_idx": [ENGINES.index(q) if q in ENGINES else None for q in queues],
+        "queue_idx": [QUEUES.index(q) if q in QUEUES else None for q in queues],
         "queue_name": [queue_name(q) for q in queues],
         "queue_type": [queue_type(q, chip) for q in queues],
         "op": np.where(moved["write"]["hbm"] > 0, "write", "read").tolist(),
@@ -247,7 +246,7 @@ def _queues(trace: Trace, rows: Rows) -> Columns:
     return {
         "name": [queue_name(queue) for _, queue in used],
         "pcore_idx": [core for core, _ in used],
-        "idx": [ENGINES.index(q) if q in ENGINES else None for _, q in used],
+        "idx": [QUEUES.index(q) if q in QUEUES else None for _, q in used],
     }
 
 

@@ -8,11 +8,10 @@ import numpy as np
 from trnlab.machine.chip import Chip
 from trnlab.report.counters import counters
 from trnlab.report.energy import cores_used, hbm_bytes
-from trnlab.trace import Trace
+from trnlab.trace import QUEUES, Trace
 
-ENGINES = ("tensor", "vector", "scalar", "gpsimd", "sync")
 ALONE = ("receipt",)
-QUEUES = ("software_dynamic", "hardware_dynamic")
+DMA_QUEUES = ("software_dynamic", "hardware_dynamic")
 
 Amounts = Callable[[Trace, str, np.ndarray], np.ndarray]
 
@@ -67,7 +66,7 @@ def _engines(trace: Trace, rows: Any, told: dict[str, Any]) -> dict[str, Any]:
     here = rows.instructions
     lanes = np.array(rows.engine or [""])[trace.lane[here]]
     found: dict[str, Any] = {}
-    for engine in ENGINES:
+    for engine in QUEUES:
         mine = here[lanes == engine]
         found[f"{engine}_engine_instruction_count"] = len(mine)
         found[f"{engine}_engine_instruction_time"] = _spent(trace, mine)

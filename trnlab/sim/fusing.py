@@ -77,11 +77,8 @@ def _numbers(items: Items) -> list[int]:
 class _Fusing:
     def __init__(self, program: Program) -> None:
         self.program = program
-        writes = np.array([c.writes for c in program.costs])
-        widths = (writes + np.array([c.reads for c in program.costs]))[program.kinds()]
-        self.ends = np.cumsum(widths)
-        self.starts = self.ends - widths
-        self.middles = self.starts + writes[program.kinds()]
+        self.starts, counts, writes = program.spans()
+        self.ends, self.middles = self.starts + counts, self.starts + writes
         self.table = np.frombuffer(program.operands, np.int64).reshape(-1, 3)
         self.tensors = self.table[:, 0].tolist()
 

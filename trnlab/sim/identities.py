@@ -21,8 +21,7 @@ def with_identities(program: Program, core: Core) -> Program:
     if not any(turning):
         return program
     kinds = program.kinds()
-    widths = np.array([c.writes + c.reads for c in program.costs])[kinds]
-    starts = np.cumsum(widths) - widths
+    starts, widths, _ = program.spans()
     costs, buffers = list(program.costs), list(program.buffers)
     heads, operands = array("q"), array("q")
     rows = np.frombuffer(program.operands, np.int64).reshape(-1, 3)

@@ -92,14 +92,11 @@ class _Operands:
 
     def __init__(self, program: Program) -> None:
         kinds = program.kinds()
-        counts = np.array([c.writes + c.reads for c in program.costs])[kinds]
-        writes = np.array([c.writes for c in program.costs])[kinds]
+        starts, counts, _ = program.spans()
         numbers, self.keys = number_regions(program)
         self.region = np.array(numbers, np.int64)
-        self.first = np.concatenate([[0], np.cumsum(counts)])
-        self.instruction = np.repeat(np.arange(program.count), counts)
-        position = np.arange(len(self.region)) - self.first[self.instruction]
-        self.written = position < writes[self.instruction]
+        self.first = np.append(starts, counts.sum())
+        self.instruction, self.written = program.accesses()
         self.tensor = np.frombuffer(program.operands, np.int64)[::3]
         self.place = np.frombuffer(program.heads, np.int64)[1::3][self.instruction]
         self.update = self._updates(program, kinds)[self.instruction]

@@ -40,13 +40,10 @@ class _Merging:
         program = self.program
         self.kinds = program.kinds()
         self.writes = np.array([c.writes for c in program.costs])
-        widths = self.writes + np.array([c.reads for c in program.costs])
-        self.ends = np.cumsum(widths[self.kinds])
-        self.starts = self.ends - widths[self.kinds]
+        self.starts, counts, _ = program.spans()
+        self.ends = self.starts + counts
         self.table = np.frombuffer(program.operands, np.int64).reshape(-1, 3)
-        self.number = np.repeat(np.arange(program.count), widths[self.kinds])
-        position = np.arange(len(self.table)) - self.starts[self.number]
-        self.is_write = position < self.writes[self.kinds][self.number]
+        self.number, self.is_write = program.accesses()
         self._find_phases()
 
     def _find_phases(self) -> None:

@@ -74,10 +74,9 @@ def read_midway(program: Program, kinds: np.ndarray) -> Iterator[Midway]:
 def events(program: Program, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each access to PSUM: its instruction, what it does, and buffer, layout and offset."""
     numbers = program.kinds()
-    writes = np.array([c.writes for c in program.costs])[numbers]
-    counts = writes + np.array([c.reads for c in program.costs])[numbers]
+    starts, counts, writes = program.spans()
     instruction = np.repeat(np.arange(program.count), counts)
-    rank = np.arange(len(instruction)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rank = np.arange(len(instruction)) - np.repeat(starts, counts)
     places = np.frombuffer(program.operands, np.int64).reshape(-1, 3)
     psum = np.array([f.space == "psum" for f in program.buffers], bool)[places[:, 0]]
     event = np.where(rank < writes[instruction], kinds[numbers[instruction]], READ)

@@ -20,8 +20,7 @@ def moved_tensors(program: Program) -> tuple[tuple[int, int, str], ...]:
     transfers = np.array([c.is_transfer for c in program.costs], bool)
     if not transfers.any():
         return ()
-    counts = np.array([c.writes + c.reads for c in program.costs])[kinds]
-    starts = np.cumsum(counts) - counts
+    starts, counts, _ = program.spans()
     rows = np.flatnonzero(transfers[kinds])
     places = np.frombuffer(program.heads, np.int64)[1::3][rows]
     buffers = np.frombuffer(program.operands, np.int64)[::3]

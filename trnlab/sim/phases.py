@@ -15,8 +15,7 @@ def in_phases(program: Program) -> Program:
     """The program where loads of a line wait for the stores of lines that ended before it."""
     kinds = program.kinds()
     moves = np.array([c.is_transfer and c.reads == c.writes == 1 for c in program.costs])[kinds]
-    widths = np.array([c.writes + c.reads for c in program.costs])[kinds]
-    starts = np.cumsum(widths) - widths
+    starts = program.spans()[0]
     tensors = np.frombuffer(program.operands, np.int64)[::3]
     places = np.frombuffer(program.heads, np.int64)[1::3]
     numbers = np.flatnonzero(moves)

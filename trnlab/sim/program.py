@@ -92,27 +92,30 @@ class Program:
             return np.searchsorted(self.instances, np.arange(self.count), "right") - 1
         return np.frombuffer(self.heads, np.int64)[2::3]
 
+    def spans(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For each instruction where its operands begin, how many it has, how many it writes."""
+        writes = np.array([c.writes for c in self.costs], np.int64)
+        counts = writes + np.array([c.reads for c in self.costs], np.int64)
+        writes, counts = writes[self.kinds()], counts[self.kinds()]
+        return np.cumsum(counts) - counts, counts, writes
+
+    def accesses(self) -> tuple[np.ndarray, np.ndarray]:
+        """For each operand its instruction, and whether it is written."""
+        starts, counts, writes = self.spans()
+        number = np.repeat(np.arange(self.count), counts)
+        return number, np.arange(len(number)) - starts[number] < writes[number]
+
     def written(self) -> set[int]:
         """The buffers that some instruction writes."""
-        if not self.count:
-            return set()
-        kinds = self.kinds()
-        writes = np.array([c.writes for c in self.costs])[kinds]
-        counts = np.array([c.writes + c.reads for c in self.costs])[kinds]
-        starts = np.cumsum(counts) - counts
         buffers = np.frombuffer(self.operands, np.int64)[::3]
-        found: set[int] = set()
-        for position in range(int(writes.max())):
-            found.update(buffers[starts[writes > position] + position].tolist())
-        return found
+        return set(np.unique(buffers[self.accesses()[1]]).tolist())
 
     def lifetimes(self) -> tuple[np.ndarray, np.ndarray]:
         """First and last instruction that touches each buffer; -1 for a buffer never touched."""
         first = np.full(len(self.buffers), -1)
         last = np.full(len(self.buffers), -1)
         if self.count:
-            operands = np.array([c.writes + c.reads for c in self.costs])
-            instruction = np.repeat(np.arange(self.count), operands[self.kinds()])
+            instruction = np.repeat(np.arange(self.count), self.spans()[1])
             touched = np.frombuffer(self.operands, np.int64)[::3]
             last[touched] = instruction
             first[touched[::-1]] = instruction[::-1]

@@ -108,8 +108,7 @@ class _Steps:
     def __init__(self, program: Program, threads: np.ndarray, numbers: list[int]) -> None:
         self.program, self.numbers = program, numbers
         kinds, self.places = program.kinds(), np.frombuffer(program.heads, np.int64)[1::3].tolist()
-        self.writes = np.array([c.writes for c in program.costs])[kinds]
-        self.counts = np.array([c.writes + c.reads for c in program.costs])[kinds]
+        _, self.counts, self.writes = program.spans()
         joins = [c.name == CoreBarrier.name or bool(c.callers) for c in program.costs]
         self.joins = np.array(joins)[kinds]
         self.dynamic = np.array([c.dynamic for c in program.costs])[kinds]
@@ -117,9 +116,7 @@ class _Steps:
 
     def operands(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Region, thread and whether it is written of every operand; what joins touches nothing."""
-        starts = np.cumsum(self.counts) - self.counts
-        of = np.repeat(np.arange(len(self.counts)), self.counts)
-        written = np.arange(len(of)) - starts[of] < self.writes[of]
+        of, written = self.program.accesses()
         real = ~self.joins[of]
         return np.array(self.numbers)[real], self.threads[of][real], written[real]
 

@@ -19,12 +19,7 @@ Access = tuple[int, bool, int, int, int]  # instruction, written, layout, offset
 
 def rotated(program: Program) -> Program:
     """The program in which tiles that are filled again lie in two places in turn."""
-    kinds = program.kinds()
-    writes = np.array([c.writes for c in program.costs])[kinds]
-    widths = writes + np.array([c.reads for c in program.costs])[kinds]
-    number = np.repeat(np.arange(program.count), widths)
-    position = np.arange(len(number)) - (np.cumsum(widths) - widths)[number]
-    written = position < writes[number]
+    number, written = program.accesses()
     table = np.frombuffer(program.operands, np.int64).reshape(-1, 3).copy()
     tensors = table[:, 0]
     first_read = np.full(len(program.buffers), program.count)

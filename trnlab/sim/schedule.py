@@ -19,10 +19,9 @@ from trnlab.sim.pipe import Pipe, Stack
 from trnlab.sim.program import Program
 from trnlab.sim.regions import Regions, number_regions
 from trnlab.sim.rooms import Rooms
-from trnlab.trace import CAUSES
+from trnlab.trace import CAUSES, QUEUES
 
 FIRST, ENGINE, DATA, BUFFER, MEMORY, QUEUE, CLOCK, RANK = range(len(CAUSES))
-QUEUES = ("tensor", "vector", "scalar", "gpsimd", "sync")
 
 NOBODY: dict[int, tuple[float, int]] = {}  # has read a region since it was written
 

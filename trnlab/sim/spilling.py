@@ -61,10 +61,9 @@ class _Spills:
             if end >= 0 and self._counts(buffer):
                 self.ends.setdefault(end, []).append(buffer)
         self.taken = dict.fromkeys((facts.core for facts in self.buffers), 0)
-        kinds = program.kinds()
-        widths = np.array([c.reads + c.writes for c in program.costs])[kinds]
-        self.starts = np.concatenate(([0], 3 * np.cumsum(widths))).tolist()
-        self._find_users(widths, np.array([c.writes for c in program.costs])[kinds])
+        starts, counts, _ = program.spans()
+        self.starts = (3 * np.append(starts, counts.sum())).tolist()
+        self._find_users()
         self.loads = {b: n for b, n in enumerate(self.filled_at) if n >= 0 and self._is_load(b, n)}
         self.returns = self._returns()
         self.heads, self.operands = program.heads[:0], program.operands[:0]
@@ -74,12 +73,10 @@ class _Spills:
         facts = self.buffers[buffer]
         return facts.space == "sbuf" and not facts.placed
 
-    def _find_users(self, widths: np.ndarray, writes: np.ndarray) -> None:
+    def _find_users(self) -> None:
         """Who touches each tensor, and which instruction was the last to write it before a use."""
         tensors = np.frombuffer(self.program.operands, np.int64)[::3]
-        number = np.repeat(np.arange(self.program.count), widths)
-        position = np.arange(len(tensors)) - (np.cumsum(widths) - widths)[number]
-        written = position < writes[number]
+        number, written = self.program.accesses()
         order = np.argsort(tensors, kind="stable")
         cuts = np.searchsorted(tensors[order], np.arange(len(self.buffers) + 1))
         self.users = [number[order[a:b]].tolist() for a, b in itertools.pairwise(cuts)]
