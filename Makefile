@@ -78,5 +78,5 @@ $(RUN): pyproject.toml | $(BIN)/python
 
 $(DEV): pyproject.toml | $(BIN)/python
 	@echo "Installing trnlab, PyTorch and the tools for tests and checks (once, a few minutes)"
-	@$(PIP) --editable '.[dev,report]' torch==2.13.0
+	@$(PIP) --editable '.[dev,fast,report]' torch==2.13.0
 	@touch $(RUN) $@

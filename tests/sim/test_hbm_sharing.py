@@ -9,9 +9,12 @@ import trnlab
 import trnlab.nki.isa as nisa
 import trnlab.nki.language as nl
 from trnlab.nki import entry
-from trnlab.sim.pipe import Stack
+from trnlab.sim.pipe import through
+from trnlab.sim.state import Rules, started
 
 LOADS, WIDTH = 24, 8192  # 4 MiB each, in packets of 4 KiB that the DMA engines move at full rate
+
+PAIR = Rules(2, 2, hop=0, table_load=0, warm_after=0, cold_rate=1, loose=False)
 
 
 @entry.jit
@@ -36,15 +39,16 @@ def rate(chip, cores, off=""):
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9)), max_size=40))
 def test_a_stack_is_never_given_twice(asked):
-    stack, free = Stack(), [True] * 600
+    state, free = started([], [], PAIR), [True] * 600
     for start, seconds in asked:
         left, now = seconds, start
         while left:  # second by second
             left -= free[now]
             free[now] = False
             now += 1
-        assert stack.take(start, seconds) == now
-    assert all(a <= b for a, b in zip(stack.stops, stack.starts[1:], strict=False))
+        assert through(state, 0, start, seconds) == now
+    stops, starts = state.busy_until[0], state.busy_from[0]
+    assert all(a <= b for a, b in zip(stops, starts[1:], strict=False))
 
 
 def test_one_core_has_a_stack_to_itself():

@@ -11,20 +11,9 @@ from trnlab.sim.lowering import placed
 from trnlab.sim.moved import moved_tensors
 from trnlab.sim.older import with_its_loads
 from trnlab.sim.program import BufferFacts, Program
-from trnlab.sim.reorder import Reordering
-from trnlab.sim.schedule import QUEUES, RANK, Engines, Scheduler
-from trnlab.trace import HELD, MEMORIES, Trace
-
-COLUMNS = {
-    "lane": np.int32,
-    "name": np.int32,
-    "where": np.int32,
-    "start": np.float64,
-    "busy_until": np.float64,
-    "stop": np.float64,
-    "cause": np.int8,
-    "blocker": np.int32,
-}
+from trnlab.sim.state import RANK
+from trnlab.sim.timed import timed
+from trnlab.trace import HELD, MEMORIES, QUEUES, Trace
 
 
 def trace_of(
@@ -47,9 +36,7 @@ def trace_of(
     else:
         program = placed(program, chip.core, without | {"dma_merging"})
     loose = "software_pipelining" not in without
-    engines = (Reordering if loose else Engines)(chip.core, cores, chip.stack)
-    scheduler = Scheduler(program, chip.core, cores, engines, loose=loose)
-    return _traces(scheduler, chip, cores, 1)[0]
+    return _traces(program, chip, cores, 1, loose=loose)[0]
 
 
 def traces_of(program: Program, chip: Chip, cores: int, ranks: int) -> list[Trace]:
@@ -58,17 +45,13 @@ def traces_of(program: Program, chip: Chip, cores: int, ranks: int) -> list[Trac
     Times count from when all ranks start. What waited for another rank says so, and has no
     blocking row.
     """
-    engines = Engines(chip.core, cores * ranks, chip.stack)
-    return _traces(Scheduler(program, chip.core, cores * ranks, engines), chip, cores, ranks)
+    return _traces(program, chip, cores, ranks)
 
 
-def _traces(scheduler: Scheduler, chip: Chip, cores: int, ranks: int) -> list[Trace]:
-    program, rows = scheduler.program, scheduler.run()
-    columns = zip(*rows, strict=True) if rows else iter([()] * len(COLUMNS))
-    held: dict[str, Any] = {
-        name: np.array(column, kind)
-        for (name, kind), column in zip(COLUMNS.items(), columns, strict=True)
-    }
+def _traces(
+    program: Program, chip: Chip, cores: int, ranks: int, *, loose: bool = False
+) -> list[Trace]:
+    held, stays = timed(program, chip, cores * ranks, loose=loose)
     names = tuple(c.name for c in program.costs)
     wheres = tuple(f"{code.co_filename}:{line}" for code, line in program.places)
     totals, tensors = _totals(program, cores, ranks), moved_tensors(program)
@@ -83,10 +66,7 @@ def _traces(scheduler: Scheduler, chip: Chip, cores: int, ranks: int) -> list[Tr
             if need.core // cores == rank:
                 key = f"{need.space}_peak_bytes"
                 trace.totals[key] = max(trace.totals.get(key, 0.0), float(need.peak))
-        stays = scheduler.stays
-        if ranks > 1:
-            stays = [s for s in stays if program.buffers[s[0]].core // cores == rank]
-        trace.held, trace.holders = _held(program, stays, cores)
+        trace.held, trace.holders = _held(program, stays, cores, rank)
         trace.counters = _counters(program, trace, cores)
         traces.append(launched(trace, chip.core))
     return traces
@@ -154,21 +134,23 @@ def _totals(program: Program, cores: int, ranks: int) -> list[dict[str, float]]:
 
 
 def _held(
-    program: Program, stays: list[tuple[int, float, float]], cores: int
+    program: Program, stays: dict[str, np.ndarray], cores: int, rank: int
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The tensors on chip, in the order in which they were freed, and their names."""
-    held = np.zeros(len(stays), HELD)
-    if not stays:
+    """The tensors on chip of a rank, in the order in which they were freed, and their names."""
+    facts = [program.buffers[tensor] for tensor in stays["tensor"].tolist()]
+    mine = np.array([f.core // cores == rank for f in facts], bool)
+    held = np.zeros(int(mine.sum()), HELD)
+    if not len(held):
         return held, ()
-    buffers, held["since"], held["until"] = zip(*stays, strict=True)
-    columns = zip(*(program.buffers[b] for b in buffers), strict=True)
-    facts = dict(zip(BufferFacts._fields, columns, strict=True))
-    number = {name: index for index, name in enumerate(dict.fromkeys(facts["name"]))}
-    held["tensor"] = [number[name] for name in facts["name"]]
-    held["memory"] = np.array(facts["space"]) == MEMORIES[1]
-    held["core"] = np.array(facts["core"]) % cores
-    held["where"], held["size"] = facts["place"], facts["row_bytes"]
-    held["byte"] = np.where(facts["placed"], facts["base_byte"], -1)
+    columns = zip(*(f for f in facts if f.core // cores == rank), strict=True)
+    column = dict(zip(BufferFacts._fields, columns, strict=True))
+    number = {name: index for index, name in enumerate(dict.fromkeys(column["name"]))}
+    held["since"], held["until"] = stays["since"][mine], stays["until"][mine]
+    held["tensor"] = [number[name] for name in column["name"]]
+    held["memory"] = np.array(column["space"]) == MEMORIES[1]
+    held["core"] = np.array(column["core"]) % cores
+    held["where"], held["size"] = column["place"], column["row_bytes"]
+    held["byte"] = np.where(column["placed"], column["base_byte"], -1)
     return held, tuple(number)
 
 

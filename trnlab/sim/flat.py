@@ -1,0 +1,108 @@
+"""A program as arrays that its schedule reads."""
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain
+
+import numpy as np
+
+from trnlab.machine.chip import Chip, Core
+from trnlab.sim.capacity import room_of
+from trnlab.sim.cost import Cost
+from trnlab.sim.program import Program
+from trnlab.sim.regions import Regions, number_regions
+from trnlab.sim.rooms import heirs
+from trnlab.sim.state import COLLECTIVE, COMPUTE, TRANSFER, WIDTH, Flat, Price, Rules
+from trnlab.trace import MEMORIES, QUEUES
+
+
+def flattened(program: Program, core: Core, rules: Rules) -> Flat:
+    """What a schedule reads of a program, in arrays."""
+    heads = np.frombuffer(program.heads, np.int64).reshape(-1, 3)
+    touched, keys = number_regions(program)
+    regions = Regions(program.buffers, keys)
+    owner = np.array(regions.owner, np.int64)
+    tensors = len(program.buffers)
+    memory, size, takes, gives, room = _rooms(program, core, rules)
+    used = np.flatnonzero((memory >= 0) & (np.bincount(owner, minlength=tensors) > 0))
+    last = program.lifetimes()[1]
+    ending = used[np.argsort(last[used], kind="stable")]
+    edges = [program.edges.get(number, ()) for number in range(program.count)]
+    return Flat(
+        heads[:, 0], heads[:, 1], heads[:, 2], np.array(touched, np.int64),
+        *_lists(regions.overlaps), owner, np.searchsorted(owner, np.arange(tensors + 1)),
+        memory, size, takes, gives, room,
+        np.searchsorted(last[ending], np.arange(program.count + 1)), ending,
+        *(_lists(edges) if program.edges else (_none(), _none())),
+    )  # fmt: skip
+
+
+def _none() -> np.ndarray:
+    return np.zeros(0, np.int64)
+
+
+def _lists(parts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Lists of numbers, one behind the other: where each begins, and all of them."""
+    starts = np.fromiter(accumulate(map(len, parts), initial=0), np.int64, len(parts) + 1)
+    return starts, np.fromiter(chain.from_iterable(parts), np.int64, int(starts[-1]))
+
+
+def _rooms(program: Program, core: Core, rules: Rules) -> Iterable[np.ndarray]:
+    """Of each tensor its memory and size, and whether it takes and gives room; the memories."""
+    _, spaces, rows, row_bytes, cores, _, _, base, is_placed = map(
+        np.array, zip(*program.buffers, strict=True)
+    )
+    memory, size = np.full(len(rows), -1), np.zeros(len(rows), np.int64)
+    usable = core.sbuf.usable, core.psum.usable
+    room = np.tile(np.array(usable), rules.cores)
+    for number, space in enumerate(MEMORIES):
+        mine = spaces == space
+        memory[mine] = 2 * cores[mine] + number
+        size[mine] = room_of(space, rows[mine], row_bytes[mine], core)
+    kept = is_placed & (memory >= 0)  # what the kernel places leaves less for the rest
+    ends = (base + row_bytes)[kept]
+    np.minimum.at(room, memory[kept], np.array(usable)[memory[kept] % 2] - ends)
+    takes, gives = ~is_placed, ~is_placed
+    if rules.loose:
+        found = heirs(program)
+        takes[list(found)] = False
+        gives[list(found.values())] = False
+    return memory, size, takes, gives, room
+
+
+def priced(costs: Sequence[Cost], chip: Chip, rules: Rules) -> tuple[list[Price], list[int]]:
+    """What costs say to a schedule, and the callers of collectives.
+
+    Behind the prices of all costs come those on other engines.
+    """
+    tables: dict[str | None, int] = {None: -1}
+    callers: list[int] = []
+    others = [
+        (id(cost), cost.also) for cost in costs if cost.also is not None and not cost.is_transfer
+    ]
+    elsewhere = {cost: number for number, (cost, _) in enumerate(others, len(costs))}
+    prices = []
+    for cost in (*costs, *(other for _, other in others)):
+        moved = cost.hbm_read + cost.hbm_write
+        on_none = 2 * WIDTH * rules.cores  # what meets others on many cores
+        price = Price(
+            work=COLLECTIVE if cost.callers else TRANSFER if cost.is_transfer else COMPUTE,
+            queue=on_none if cost.callers else QUEUES.index(cost.queue),
+            writes=cost.writes,
+            count=cost.writes + cost.reads,
+            busy=float(cost.busy),
+            fixed=float(cost.fixed),
+            is_array=cost.is_array,
+            table=tables.setdefault(cost.table, len(tables) - 1),
+            moving=float(cost.moving),
+            latency=float(cost.latency),
+            share=cost.engines / chip.core.dma.engines,
+            wakes=float(cost.wakes),
+            through=moved / chip.stack[1] if rules.members else 0.0,
+            also=elsewhere.get(id(cost), -1),
+            caller=len(callers) // 2,
+            callers=len(cost.callers),
+        )
+        prices.append(price)
+        for caller in cost.callers:
+            callers += caller
+    return prices, callers
