@@ -122,6 +122,8 @@ def test_the_registers_go_on(registers):
             "reduce_cmd is idle, reset, reduce or reset_reduce",
         ),
         ({"reduce_res": tile((128, 1))}, "reduce_res comes with reduce_op"),
+        ({"op0": "bypass", "op1": "bypass", "reverse0": True}, "reverse0 comes with op0"),
+        ({"op1": "bypass", "reverse1": True}, "reverse1 comes with op1"),
     ],
 )
 def test_rule(changes, sentence):

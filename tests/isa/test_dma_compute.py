@@ -24,6 +24,7 @@ def test_value():
         ({"srcs": [tile((128, 64))] * 17}, "there are 1 to 16 srcs"),
         ({"srcs": [tile((128, 65))]}, "dst and every src have equally many elements"),
         ({"scales": (1.0, 2.0)}, "every scale is 1"),
+        ({"scales": (1.0,)}, "there is a scale for every src"),
         ({"srcs": [tile((128, 64), space="psum")]}, "no side is in PSUM: DMA cannot reach it"),
         ({"reduce_op": "maximum"}, "reduce_op is add"),
         ({"unique_indices": False}, "unique_indices is True"),

@@ -45,7 +45,14 @@ def test_value():
             HARD | {"engine": Queue.gpsimd},
             ["scalar or sync triggers hardware descriptors"],
         ),
-        ({"engine": Queue.vector}, ["transfers are triggered on scalar, sync or gpsimd"]),
+        (
+            {"engine": Queue.vector},
+            [
+                "transfers are triggered on scalar, sync or gpsimd",
+                "engine comes with dge_mode.hwdge",
+            ],
+        ),
+        ({"engine": Queue.scalar}, ["engine comes with dge_mode.hwdge"]),
         ({"priority": 4}, ["priority is 0 to 3", "priority needs a core with 'dma_priority'"]),
     ],
 )

@@ -1,15 +1,19 @@
 import pytest
 
 from tests.isa.make import TRN1, TRN2, numbers, same, tile
-from trnlab.isa.dma import DgeMode, DmaTranspose, OobMode
+from trnlab.isa.dma import DgeMode, DmaTranspose, GatherTranspose, OobMode
 from trnlab.isa.rules import Compiler, version_of
 
-HARD, SOFT = {"dge_mode": DgeMode.hwdge}, {"dge_mode": DgeMode.swdge}
+HARD = {"dge_mode": DgeMode.hwdge}
 
 
-def make(shape=(16, 128), turned=(128, 16), dtype="bfloat16", **changes):
+def make(shape=(16, 128), turned=(128, 16), dtype="bfloat16", kind=DmaTranspose, **changes):
     given = {"dst": tile(turned, dtype), "src": tile(shape, dtype, "hbm")}
-    return DmaTranspose(**(given | changes))
+    return kind(**(given | changes))
+
+
+def gathered(*shapes, **changes):
+    return make(*shapes, kind=GatherTranspose, **changes)
 
 
 def test_value():
@@ -72,18 +76,18 @@ def test_hardware_descriptors_take_blocks_of_16_rows():
 @pytest.mark.parametrize(
     ("instruction", "sentence"),
     [
-        (make(src=tile((16, 128), "bfloat16"), **SOFT), "an indexed src is in HBM"),
-        (make(dtype="float32", **SOFT), "an indexed src has 2-byte elements"),
-        (make((8, 128), (128, 8), **SOFT), "an indexed src has a multiple of 16 rows"),
+        (gathered(src=tile((16, 128), "bfloat16")), "an indexed src is in HBM"),
+        (gathered(dtype="float32"), "an indexed src has 2-byte elements"),
+        (gathered((8, 128), (128, 8)), "an indexed src has a multiple of 16 rows"),
         (
-            make((16, 2, 2, 8), (8, 2, 2, 16), **SOFT),
+            gathered((16, 2, 2, 8), (8, 2, 2, 16)),
             "an indexed src of 4 dimensions has 1 in the second or third",
         ),
     ],
 )
 def test_rule_of_gathering(instruction, sentence):
-    assert make(**SOFT).broken(TRN2) == []
-    assert make(**SOFT).broken(TRN1) == ["gathering transposes need a core that has them"]
+    assert gathered().broken(TRN2) == []
+    assert gathered().broken(TRN1) == ["gathering transposes need a core that has them"]
     assert instruction.broken(TRN2) == [sentence]
 
 

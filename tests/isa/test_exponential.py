@@ -4,6 +4,7 @@ import pytest
 from tests.isa.make import TRN1, TRN2, TRN3, numbers, same, tile
 from trnlab.isa.activation import ReduceCmd
 from trnlab.isa.exponential import Exponential
+from trnlab.isa.limits import NUMBERS
 
 
 def make(dtype="float32", **changes):
@@ -57,7 +58,8 @@ def test_the_sum_of_each_row(changes, start, registers):
             ["dst and src span the same partitions, with equally long rows"],
         ),
         ({"src": tile((128, 2, 2, 2, 8))}, ["dst and src have at most 4 dimensions"]),
-        ({"src": tile((128, 64), "tfloat32")}, ["src is not tfloat32"]),
+        ({"src": tile((128, 64), "tfloat32")}, [f"src is one of {', '.join(NUMBERS)}, uint32"]),
+        ({"dst": tile((128, 64), "uint32")}, [f"dst is one of {', '.join(NUMBERS)}, tfloat32"]),
         ({"max_value": tile((128, 2))}, ["max_value has shape [128, 1]"]),
         ({"max_value": tile((128, 1), "bfloat16")}, ["max_value is float32"]),
         ({"reduce_res": tile((64, 1))}, ["reduce_res has shape [128, 1]"]),

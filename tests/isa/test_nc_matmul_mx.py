@@ -73,6 +73,7 @@ def test_what_quantize_mx_makes():
     assert np.linalg.norm(out - expected) / np.linalg.norm(expected) < 0.05
 
 
+INSIDE = "a row tile ends inside the array"
 LEFT = "stationary is one of float8_e5m2_x4, float8_e4m3fn_x4, float4_e2m1fn_x4"
 
 
@@ -120,11 +121,15 @@ LEFT = "stationary is one of float8_e5m2_x4, float8_e4m3fn_x4, float4_e2m1fn_x4"
             ["stationary fits the row tile"],
         ),
         ({"tile_size": (128, 64), "tile_position": (0, 0)}, ["a row tile takes all columns"]),
-        ({"tile_size": (256, 128), "tile_position": (0, 0)}, ["a row tile is 32, 64 or 128 high"]),
+        (
+            {"tile_size": (256, 128), "tile_position": (0, 0)},
+            ["a row tile is 32, 64 or 128 high", INSIDE],
+        ),
         (
             {"tile_size": (128, 128), "tile_position": (32, 0)},
-            ["a row tile starts at a multiple of its height"],
+            ["a row tile starts at a multiple of its height", INSIDE],
         ),
+        ({"tile_size": (128, 128), "tile_position": (128, 0)}, [INSIDE]),
         ({"moving_scale": tile((128, 32))}, ["moving_scale is float8_e8m0fnu or uint8"]),
         (
             {"stationary_scale": tile((64, 64), "uint8")},

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tests.isa.make import TRN1, TRN2, TRN3, same, tile
+from trnlab.isa.limits import NUMBERS
 from trnlab.isa.random import Rand2
 
 
@@ -43,6 +44,10 @@ def test_every_run_draws_alike(registers):
         ({"min": tile((128, 1), "bfloat16")}, "min is float32"),
         ({"max": tile((128, 1), "int32")}, "max is float32"),
         ({"min": 3.0}, "min is below max"),
+        (
+            {"dst": tile((128, 512), "float8_e4m3fn")},
+            f"dst is one of {', '.join(NUMBERS)}, tfloat32, uint32",
+        ),
     ],
 )
 def test_rule(changes, sentence):

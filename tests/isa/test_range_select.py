@@ -78,6 +78,10 @@ def test_the_maximum_is_read_out_and_goes_on(registers):
         ({"bound1": tile((128, 1), "bfloat16")}, "bound1 is float32"),
         ({"reduce_res": tile((128, 2))}, "reduce_res has shape [128, 1]"),
         ({"reduce_op": "add"}, "reduce_op is maximum"),
+        (
+            {"reduce_cmd": ReduceCmd.load_reduce},
+            "reduce_cmd is not load_reduce: there is nothing to load",
+        ),
         ({"on_false_value": 0.0}, "on_false_value is -3.4028235e+38"),
         ({"range_start": 2**24}, "columns are counted below 2**24, where fp32 is exact"),
     ],

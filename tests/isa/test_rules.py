@@ -4,7 +4,9 @@ import pytest
 
 from tests.isa.make import TRN2, TRN3, tile
 from trnlab.errors import UnknownName
+from trnlab.isa.elementwise import Reciprocal
 from trnlab.isa.instruction import Instruction
+from trnlab.isa.move import TensorCopy
 from trnlab.isa.rules import (
     ALLOCATED,
     LATEST,
@@ -90,6 +92,15 @@ def test_an_instruction_that_came_later():
 )  # fmt: skip
 def test_the_short_name_keeps_what_never_changes(sentence, code):
     assert code_of("x", sentence) == f"x/{code}"
+
+
+@pytest.mark.parametrize("packed", ["float8_e4m3fn_x4", "float8_e5m2_x4", "float4_e2m1fn_x4"])
+def test_packed_numbers_are_moved_and_multiplied_only(packed):
+    data, plain = tile((32, 8), packed), tile((32, 8))
+    assert TensorCopy(data, tile((32, 8), packed)).broken(TRN3) == []
+    for model in (TensorCopy(plain, data), Reciprocal(plain, data)):
+        name = model.reads()[0]
+        assert model.broken(TRN3) == [f"{name} is not packed: it would have to be unpacked"]
 
 
 def test_unknown_version():

@@ -74,6 +74,8 @@ def test_the_largest_of_each_row(cmd, start, predicate, registers):
             "not both predicate and on_true are in PSUM",
         ),
         ({"reduce_op": "add"}, "reduce_op is maximum"),
+        ({"reduce_cmd": ReduceCmd.reset}, "reduce_cmd is idle, reduce or reset_reduce"),
+        ({"reduce_cmd": ReduceCmd.load_reduce}, "reduce_cmd is idle, reduce or reset_reduce"),
         ({"on_false": tile((128, 2))}, "on_false has shape [128, 1]"),
         ({"reduce_res": tile((64, 1))}, "reduce_res has shape [128, 1]"),
         ({"reduce_res": tile((128, 1), "int16")}, "reduce_res is a float"),

@@ -154,6 +154,7 @@ def test_operations_count_operators():
         ({"operand1": 2.0}, "operand1 comes with op1"),
         ({"op0": "bitwise_and", "operand0": 3}, "bitwise operators take integers"),
         ({"op0": "abs"}, "operand0 of an operator of one operand is None or 0"),
+        ({"operand0": None}, "operand0 is given"),
         ({"engine": Queue.gpsimd}, "GpSimd does rsqrt and power"),
         ({"op0": "divide"}, "op0 is one the device has: divide is not"),
     ],

@@ -76,7 +76,8 @@ def test_load_reduce_starts_from_imm1(imm1, registers):
         ),
         ({"op0": "bitwise_or"}, "op0 is arithmetic"),
         ({"op1": "equal"}, "op1 is one of add, subtract, multiply, maximum, minimum"),
-        ({"src": tile((128, 64), "int32")}, "dst and src are not int32 or uint32"),
+        ({"src": tile((128, 64), "int32")}, "dst and src are not int32 or uint32 or tfloat32"),
+        ({"dst": tile((128, 64), "tfloat32")}, "dst and src are not int32 or uint32 or tfloat32"),
         (
             {"reduce_cmd": ReduceCmd.reset},
             "reduce_cmd is reset_reduce, reduce or load_reduce",

@@ -86,6 +86,8 @@ def test_negating_leaves_the_registers_as_they_are(registers):
         ),
         ({"op0": "bitwise_or"}, "op0 is arithmetic"),
         ({"reverse0": True}, "reverse0 is not supported"),
+        ({"op0": "abs"}, "operand0 of an operator of one operand is None or 0"),
+        ({"operand0": None}, "operand0 is given"),
         ({"reduce_op": "equal"}, "reduce_op is one of add, multiply, maximum, minimum"),
         (
             {"reduce_cmd": ReduceCmd.idle},

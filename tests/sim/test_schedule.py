@@ -369,16 +369,16 @@ def test_a_transfer_that_waits_for_data_does_not_hold_up_its_queue():
 
 
 @pytest.mark.parametrize(
-    ("engine", "lane", "trigger"),
+    ("how", "lane", "trigger"),
     [
-        (nisa.engine.sync, "sync", 100),
-        (nisa.engine.scalar, "scalar", 100),
-        (nisa.engine.gpsimd, "gpsimd", 20),
+        ({}, "sync", 100),
+        ({"engine": nisa.engine.scalar, "dge_mode": nisa.dge_mode.hwdge}, "scalar", 100),
+        ({"dge_mode": nisa.dge_mode.swdge}, "gpsimd", 20),
     ],
 )
-def test_a_trigger_occupies_the_queue_it_is_issued_on(engine, lane, trigger):
+def test_a_trigger_occupies_the_queue_it_is_issued_on(how, lane, trigger):
     def kernel(a):
-        nisa.dma_copy(tile(64), a, engine=engine)
+        nisa.dma_copy(tile(64), a, **how)
 
     issued, moved = scheduled(kernel)
     assert (issued.lane, issued.start, issued.busy_until) == (lane, 0, trigger)

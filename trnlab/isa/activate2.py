@@ -51,6 +51,7 @@ class Activate2(
     reduce_res: Tile | None = None
     reduce_cmd: ReduceCmd = ReduceCmd.idle
 
+    indirect = frozenset({"dst", "data"})
     writes = ("dst", "reduce_res")
     accumulator = "scalar"
 
@@ -61,6 +62,8 @@ class Activate2(
         )
         pairs = "; ".join(f"{first}, {second}" for first, second in PAIRS)
         yield f"op0 and op1 are one of {pairs}", (self.op0.name, self.op1.name) in PAIRS
+        yield "reverse0 comes with op0", self.op0.name != "bypass" or not self.reverse0
+        yield "reverse1 comes with op1", self.op1.name != "bypass" or not self.reverse1
         for name in ("imm0", "imm1", "relu_param", "reduce_res"):
             yield from column_rules(name, getattr(self, name), self.data)
         if isinstance(self.imm0, Tile) and isinstance(self.imm1, Tile):

@@ -48,6 +48,7 @@ class Activate(Instruction, engines=("scalar",), page="nki.isa.activation"):
     reduce_res: Tile | None = None
     reduce_cmd: ReduceCmd = ReduceCmd.idle
 
+    indirect = frozenset({"dst", "data"})
     writes = ("dst", "reduce_res")
     accumulator = "scalar"
 
@@ -122,6 +123,7 @@ class ActivationReduce(Instruction, engines=("scalar",), page="nki.isa.activatio
     bias: Tile | float | None = None
     scale: Tile | float = 1.0
 
+    indirect = frozenset({"dst", "data"})
     writes = ("dst", "reduce_res")
 
     def rules(self, core: Core) -> Iterator[Rule]:

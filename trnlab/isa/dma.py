@@ -129,6 +129,8 @@ class DmaCopy(Transfer, engines=("dma",), page="nki.isa.dma_copy"):
             yield "scalar or sync triggers hardware descriptors", able
         legal = (Queue.unknown, Queue.scalar, Queue.sync, Queue.gpsimd, Queue.dma)
         yield "transfers are triggered on scalar, sync or gpsimd", self.engine in legal
+        chosen = self.engine in (Queue.unknown, Queue.dma) or self.dge_mode is DgeMode.hwdge
+        yield "engine comes with dge_mode.hwdge", chosen, since("0.3")
 
     @property
     def keeps_bits(self) -> bool:
@@ -160,23 +162,15 @@ class DmaTranspose(Transfer, engines=("dma",), page="nki.isa.dma_transpose"):
         yield "dst is shaped as src transposed", self.dst.shape == turned, since("0.4")
         yield "dst and src have equally many elements", self.dst.size == self.src.size
         yield from priority_rules(self.priority, core)
-        direct = self.dge_mode is not DgeMode.none
+        yield from self._mode_rules(core)
+
+    def _mode_rules(self, core: Core) -> Iterator[Rule]:
+        direct = self.dge_mode in (DgeMode.unknown, DgeMode.hwdge)
         yield "dge_mode is unknown or hwdge, or swdge for an indexed src", direct
         yield "only an indexed src skips what is outside", self.oob_mode is not OobMode.skip
         if self.dge_mode is DgeMode.hwdge:
             yield from hardware_rules(core)
             yield from self._block_rules()
-        if self.dge_mode is DgeMode.swdge:
-            yield from self._gather_rules(core)
-
-    def _gather_rules(self, core: Core) -> Iterator[Rule]:
-        """Software descriptors take the rows of src by index."""
-        yield "gathering transposes need a core that has them", "dma_transpose" in core.can
-        yield "an indexed src is in HBM", not self.src.layout.on_chip
-        yield "an indexed src has 2-byte elements", self.src.itemsize == 2
-        yield "an indexed src has a multiple of 16 rows", self.src.shape[0] % BLOCK == 0
-        flat = self.src.ndim < 4 or 1 in self.src.shape[1:3]
-        yield "an indexed src of 4 dimensions has 1 in the second or third", flat
 
     def _block_rules(self) -> Iterator[Rule]:
         """Hardware descriptors exchange blocks of 16 rows of 2-byte elements."""
@@ -214,6 +208,18 @@ class DmaTranspose(Transfer, engines=("dma",), page="nki.isa.dma_transpose"):
         return src.transpose(self._axes)
 
 
+class GatherTranspose(DmaTranspose, engines=("dma",), page="nki.isa.dma_transpose", listed=False):
+    """A transpose of the rows of src that a tile lists, by software descriptors."""
+
+    def _mode_rules(self, core: Core) -> Iterator[Rule]:
+        yield "gathering transposes need a core that has them", "dma_transpose" in core.can
+        yield "an indexed src is in HBM", not self.src.layout.on_chip
+        yield "an indexed src has 2-byte elements", self.src.itemsize == 2
+        yield "an indexed src has a multiple of 16 rows", self.src.shape[0] % BLOCK == 0
+        flat = self.src.ndim < 4 or 1 in self.src.shape[1:3]
+        yield "an indexed src of 4 dimensions has 1 in the second or third", flat
+
+
 class DmaCompute(Transfer, engines=("dma",), page="nki.isa.dma_compute"):
     """dst = the sum of srcs, computed in fp32 by the DMA engines."""
 
@@ -229,6 +235,8 @@ class DmaCompute(Transfer, engines=("dma",), page="nki.isa.dma_compute"):
         sizes = {t.size for t in self.srcs} | {self.dst.size}
         yield "dst and every src have equally many elements", len(sizes) == 1
         yield "every scale is 1", all(s == 1 for s in self.scales or ())
+        matched = self.scales is None or len(self.scales) == len(self.srcs)
+        yield "there is a scale for every src", matched
         yield "reduce_op is add", op_of(self.reduce_op).name == "add"
         yield "unique_indices is True", self.unique_indices is True
         skips = self.oob_mode is OobMode.skip

@@ -15,13 +15,12 @@ from trnlab.isa.instruction import (
     in_sbuf,
     same_rows,
 )
-from trnlab.isa.limits import binary_rules
+from trnlab.isa.limits import binary_rules, operand_rules
 from trnlab.isa.ops import Op
 from trnlab.isa.rules import since
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
-ONE_OPERAND = ("bypass", "logical_not", "invert")  # and what is unary by kind
 COMPOSED = ("divide", "mod", "fmod")  # known issues of nki 0.3 and 0.4: no such instruction
 GPSIMD_OPS = ("rsqrt", "power")  # that tensor_scalar does there
 
@@ -50,6 +49,8 @@ class TensorTensor(Instruction, engines=("vector", "gpsimd"), page="nki.isa.tens
     data2: Tile
     op: Op
     engine: Queue = Queue.unknown
+
+    indirect = frozenset({"dst", "data1"})
 
     @property
     def queue(self) -> str:
@@ -102,12 +103,14 @@ class TensorScalar(
     dst: Tile
     data: Tile
     op0: Op
-    operand0: Tile | float
+    operand0: Tile | float | None
     reverse0: bool = False
     op1: Op | None = None
     operand1: Tile | float | None = None
     reverse1: bool = False
     engine: Queue = Queue.unknown
+
+    indirect = frozenset({"dst", "data"})
 
     @property
     def queue(self) -> str:
@@ -128,7 +131,7 @@ class TensorScalar(
         yield "operand1 comes with op1", self.op1 is not None or self.operand1 is None
         kinds = {op.kind == "bitvec" for op in (self.op0, self.op1) if op}
         yield "both operators are arithmetic or both are bitwise", len(kinds) == 1
-        alone = self.op1 is None or self.op1.kind == "unary" or self.op1.name in ONE_OPERAND
+        alone = self.op1 is None or self.op1.alone
         yield "op1 comes with operand1", alone or self.operand1 is not None
         for name, tile in self._vectors():
             fits = tile.partitions == self.data.partitions and tile.free == 1
@@ -138,11 +141,7 @@ class TensorScalar(
         if kinds == {True}:
             whole = all(formats.is_integer(t.dtype) for t in (self.dst, self.data))
             yield "bitwise operators take integers", whole
-        if self.op0.kind == "unary":
-            idle = self.operand0 is None or (
-                not isinstance(self.operand0, Tile) and not self.operand0
-            )
-            yield "operand0 of an operator of one operand is None or 0", idle
+        yield from operand_rules(self.op0, self.operand0)
         if self.queue == "gpsimd":
             only_these = all(op.name in GPSIMD_OPS for op in (self.op0, self.op1) if op)
             yield f"GpSimd does {' and '.join(GPSIMD_OPS)}", only_these, since("0.2")
@@ -268,5 +267,5 @@ def _apply(op: Op, data: np.ndarray, operand: Any, reverse: bool) -> np.ndarray:
     if data.dtype.kind in "iu" and isinstance(operand, int):
         operand = np.int64(operand).astype(data.dtype)  # a bit pattern, such as 0xFFFFFFFF
     elif not isinstance(operand, np.ndarray):
-        operand = data.dtype.type(operand)
+        operand = data.dtype.type(operand or 0)
     return op.value(operand, data) if reverse else op.value(data, operand)

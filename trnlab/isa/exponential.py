@@ -16,6 +16,7 @@ from trnlab.isa.instruction import (
     float32_rules,
     same_rows,
 )
+from trnlab.isa.limits import NUMBERS, dtype_rules
 from trnlab.isa.ops import op_of
 from trnlab.isa.reduce import load
 from trnlab.isa.tile import Tile
@@ -41,6 +42,7 @@ class Exponential(
     reduce_cmd: ReduceCmd = ReduceCmd.idle
     reduce_init: Tile | float = 0.0
 
+    indirect = frozenset({"dst", "src"})
     writes = ("dst", "reduce_res")
     accumulator = "vector"
 
@@ -50,7 +52,8 @@ class Exponential(
             same_rows(self.dst, self.src),
         )
         yield "dst and src have at most 4 dimensions", max(self.dst.ndim, self.src.ndim) <= 4
-        yield "src is not tfloat32", formats.name(self.src.dtype) != "tfloat32"
+        yield from dtype_rules("src", self.src, (*NUMBERS, "uint32"))
+        yield from dtype_rules("dst", self.dst, (*NUMBERS, "tfloat32"))
         for name in ("max_value", "reduce_res", "reduce_init"):
             yield from column_rules(name, getattr(self, name), self.src)
         for name in ("max_value", "reduce_init"):

@@ -74,6 +74,8 @@ class Instruction:
     partial: ClassVar[frozenset[str]] = frozenset()  # read operands of which only a part counts
     raw: ClassVar[frozenset[str]] = frozenset()  # read operands that are never widened
     unaligned: ClassVar[frozenset[str]] = frozenset()  # operands that start at any partition
+    indirect: ClassVar[frozenset[str]] = frozenset()  # operands that may be .indirect() views
+    packed: ClassVar[frozenset[str]] = frozenset()  # operands whose packed numbers are computed on
     converters: ClassVar[dict[str, Any]]  # fields that users may give in several spellings
     plain: ClassVar[dict[str, tuple[type, ...]]]  # truth values and whole numbers: their types
     choices: ClassVar[dict[str, type[enum.Enum]]]  # fields that are one of a few
@@ -245,6 +247,8 @@ class Instruction:
                     yield from size_rules(name, tile, core)
             if self.queue == "gpsimd":
                 yield f"{name} is not in PSUM: GpSimd cannot reach it", tile.space is not PSUM
+            if formats.name(tile.dtype).endswith("_x4") and not self.keeps_bits:
+                yield f"{name} is not packed: it would have to be unpacked", name in self.packed
         if self.queue in ("vector", "scalar", "gpsimd", "tensor"):
             for name, tile in self.tiles().items():
                 yield f"{name} is on chip", tile.layout.on_chip

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from trnlab import formats
 from trnlab.isa.ops import Op
 from trnlab.isa.rules import Rule
 from trnlab.isa.tile import PSUM, Layout, Tile
@@ -15,6 +16,12 @@ FREE_DIMENSIONS = 4
 STRIDE_MAX = 2**15 - 1  # elements; a stride is an int16
 SBUF_ELEMENTS = 2**16
 PSUM_ELEMENTS = 4096
+
+# What the pages of exponential and rand2 list for both; tfloat32 and uint32 come with some.
+NUMBERS = (
+    "float8_e4m3", "float8_e5m2", "float16", "bfloat16", "float32",
+    "int8", "int16", "int32", "uint8", "uint16",
+)  # fmt: skip
 
 
 def access_rules(name: str, tile: Tile) -> Iterator[Rule]:
@@ -51,11 +58,25 @@ def free_pattern(layout: Layout) -> list[tuple[int, int]]:
     return joined
 
 
+def dtype_rules(name: str, tile: Tile, legal: tuple[str, ...]) -> Iterator[Rule]:
+    """The rule that an operand has one of a few dtypes."""
+    yield f"{name} is one of {', '.join(legal)}", formats.name(tile.dtype) in legal
+
+
 def binary_rules(**operators: Op | None) -> Iterator[Rule]:
     """The rule that operators take two operands."""
     for name, op in operators.items():
         if op is not None:
             yield f"{name} takes two operands", op.kind != "unary" and op.name != "invert"
+
+
+def operand_rules(op: Op, operand: Any) -> Iterator[Rule]:
+    """The rule that an operator of two operands gets its second, and one of one gets none."""
+    if op.kind == "unary":
+        idle = operand is None or (not isinstance(operand, Tile) and not operand)
+        yield "operand0 of an operator of one operand is None or 0", idle
+    else:
+        yield "operand0 is given", op.alone or operand is not None
 
 
 def priority_rules(priority: int | None, core: Core) -> Iterator[Rule]:

@@ -43,6 +43,8 @@ class NcMatmul(Instruction, engines=("tensor",), page="nki.isa.nc_matmul"):
     tile_size: tuple[int, ...] = ()
     perf_mode: Any = PerfMode.none
 
+    indirect = frozenset({"dst", "stationary", "moving"})
+
     def rules(self, core: Core) -> Iterator[Rule]:
         yield "dst is in PSUM", in_psum(self.dst)
         yield "stationary is in SBUF", in_sbuf(self.stationary)

@@ -22,6 +22,8 @@ class TensorCopy(Instruction, engines=("vector", "scalar", "gpsimd"), page="nki.
     src: Tile
     engine: Queue = Queue.unknown
 
+    indirect = frozenset({"dst", "src"})
+
     def rules(self, core: Core) -> Iterator[Rule]:
         yield (
             "dst and src span the same partitions, with equally long rows",

@@ -89,7 +89,9 @@ class NcMatmulMx(Instruction, engines=("tensor",), page="nki.isa.nc_matmul_mx", 
     tile_size: tuple[int, ...] | None = None
     accumulate: bool | None = None
 
+    indirect = frozenset({"dst", "stationary", "moving", "stationary_scale", "moving_scale"})
     unaligned = frozenset({"stationary_scale", "moving_scale"})
+    packed = frozenset({"stationary", "moving"})
     partial = frozenset({"stationary_scale", "moving_scale"})
 
     def rules(self, core: Core) -> Iterator[Rule]:
@@ -125,6 +127,7 @@ class NcMatmulMx(Instruction, engines=("tensor",), page="nki.isa.nc_matmul_mx", 
         if size and position:
             yield "a row tile is 32, 64 or 128 high", size[0] in (32, 64, 128)
             yield "a row tile starts at a multiple of its height", position[0] % size[0] == 0
+            yield "a row tile ends inside the array", position[0] + size[0] <= core.array.rows
             whole = (size[1], position[1]) == (core.array.columns, 0)
             yield "a row tile takes all columns", whole
             yield "stationary fits the row tile", self.stationary.partitions <= size[0]

@@ -31,6 +31,11 @@ class Op:
     needs: str | None = None
     since: str = ""
 
+    @property
+    def alone(self) -> bool:
+        """Whether one operand is enough."""
+        return self.kind == "unary" or self.name in ("bypass", "logical_not", "invert")
+
     def __str__(self) -> str:
         return self.name
 

@@ -25,6 +25,7 @@ from trnlab.isa.instruction import (
     in_sbuf,
     same_rows,
 )
+from trnlab.isa.limits import NUMBERS, dtype_rules
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
@@ -120,6 +121,7 @@ class Rand2(Drawing, engines=("vector",), page="nki.isa.rand2", needs="rand2"):
         for name in ("min", "max"):
             yield from column_rules(name, getattr(self, name), self.dst)
             yield from float32_rules(name, getattr(self, name))
+        yield from dtype_rules("dst", self.dst, (*NUMBERS, "tfloat32", "uint32"))
         if not isinstance(self.min, Tile) and not isinstance(self.max, Tile):
             yield "min is below max", self.min < self.max
 

@@ -17,6 +17,7 @@ from trnlab.isa.instruction import (
     float32_rules,
     same_rows,
 )
+from trnlab.isa.limits import operand_rules
 from trnlab.isa.ops import Op
 from trnlab.isa.rules import before, only
 from trnlab.isa.tile import Tile
@@ -52,6 +53,8 @@ class TensorReduce(Instruction, engines=("vector",), page="nki.isa.tensor_reduce
     axis: int | tuple[int, ...]
     negate: bool = False
     keepdims: bool = False
+
+    indirect = frozenset({"dst", "data"})
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -135,7 +138,7 @@ class TensorScalarReduce(Instruction, engines=("vector",), page="nki.isa.tensor_
     dst: Tile
     data: Tile
     op0: Op
-    operand0: Tile | float
+    operand0: Tile | float | None
     reduce_op: Op
     reduce_res: Tile | None = None
     reverse0: bool = False
@@ -143,6 +146,7 @@ class TensorScalarReduce(Instruction, engines=("vector",), page="nki.isa.tensor_
     reduce_init: Tile | float | None = None
     reduce_res_negate: bool = False
 
+    indirect = frozenset({"dst", "data"})
     writes = ("dst", "reduce_res")
     accumulator = "vector"
 
@@ -152,6 +156,7 @@ class TensorScalarReduce(Instruction, engines=("vector",), page="nki.isa.tensor_
             same_rows(self.dst, self.data),
         )
         yield "op0 is arithmetic", self.op0.kind != "bitvec"
+        yield from operand_rules(self.op0, self.operand0)
         yield "reverse0 is not supported", not self.reverse0
         yield f"reduce_op is one of {', '.join(RUNNING)}", self.reduce_op.name in RUNNING
         starts = self.reduce_cmd not in (ReduceCmd.idle, ReduceCmd.reset)
@@ -179,8 +184,8 @@ class TensorScalarReduce(Instruction, engines=("vector",), page="nki.isa.tensor_
         given = iter(vectors)
         operand0 = next(given) if isinstance(self.operand0, Tile) else self.operand0
         init = next(given) if isinstance(self.reduce_init, Tile) else self.reduce_init
-        if operand0 is not None and not isinstance(operand0, np.ndarray):
-            operand0 = data.dtype.type(operand0)
+        if not isinstance(operand0, np.ndarray):
+            operand0 = data.dtype.type(operand0 or 0)
         out = self.op0.value(data, column(operand0, data))
         totals = fold(self.reduce_op, out, out.ndim - 1)
         mine = registers[: len(totals)]

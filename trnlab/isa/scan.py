@@ -92,6 +92,7 @@ class TensorScalarCumulative(
     imm1: Tile | float | None = None
     reduce_cmd: ReduceCmd = ReduceCmd.reset_reduce
 
+    indirect = frozenset({"dst", "src"})
     accumulator = "vector"
 
     def rules(self, core: Core) -> Iterator[Rule]:
@@ -101,8 +102,9 @@ class TensorScalarCumulative(
         )
         yield "op0 is arithmetic", self.op0.kind != "bitvec"
         yield f"op1 is one of {', '.join(RUNNING)}", self.op1.name in RUNNING
-        wide = any(formats.name(t.dtype) in ("int32", "uint32") for t in (self.dst, self.src))
-        yield "dst and src are not int32 or uint32", not wide
+        unknown = ("int32", "uint32", "tfloat32")
+        known = all(formats.name(t.dtype) not in unknown for t in (self.dst, self.src))
+        yield f"dst and src are not {' or '.join(unknown)}", known
         starts = self.reduce_cmd not in (ReduceCmd.idle, ReduceCmd.reset)
         yield "reduce_cmd is reset_reduce, reduce or load_reduce", starts
         loads = self.reduce_cmd is ReduceCmd.load_reduce

@@ -100,6 +100,7 @@ class TensorCopyPredicated(Instruction, engines=("vector",), page="nki.isa.tenso
     predicate: Tile
     reverse_pred: bool = False
 
+    indirect = frozenset({"dst", "predicate"})
     updates = True
 
     def rules(self, core: Core) -> Iterator[Rule]:
@@ -168,6 +169,8 @@ class SelectReduce(Instruction, engines=("vector",), page="nki.isa.select_reduce
         both = in_psum(self.predicate) and in_psum(self.on_true)
         yield "not both predicate and on_true are in PSUM", not both
         yield "reduce_op is maximum", self.reduce_op.name == "maximum"
+        known = self.reduce_cmd not in (ReduceCmd.reset, ReduceCmd.load_reduce)
+        yield "reduce_cmd is idle, reduce or reset_reduce", known
         yield from column_rules("on_false", self.on_false, self.on_true)
         yield from column_rules("reduce_res", self.reduce_res, self.on_true)
         if self.reduce_res is not None:
@@ -228,6 +231,8 @@ class RangeSelect(
         for name in ("bound0", "bound1"):
             yield from float32_rules(name, getattr(self, name))
         yield "reduce_op is maximum", self.reduce_op.name == "maximum"
+        loads = self.reduce_cmd is ReduceCmd.load_reduce
+        yield "reduce_cmd is not load_reduce: there is nothing to load", not loads
         lowest = np.float32(self.on_false_value) == np.float32(FP32_MIN)
         yield f"on_false_value is {FP32_MIN:.8g}", bool(lowest)
         inside = self.range_start + self.on_true_tile.free <= 2**24

@@ -15,10 +15,18 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.errors import BadArguments, IllegalInstruction, OutOfBounds, ProgramError, Race
-from trnlab.isa.dma import DgeMode, DmaCompute, DmaCopy, OobMode, Transfer
+from trnlab.isa.dma import (
+    DgeMode,
+    DmaCompute,
+    DmaCopy,
+    DmaTranspose,
+    GatherTranspose,
+    OobMode,
+)
 from trnlab.isa.indirect import contest, contested
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.tile import SBUF, Buffer, Layout, Tile, layout, row_major, whole
+from trnlab.nki.addressing import ONE, ROWS, SNAKE, check
 from trnlab.nki.issue import key_of
 from trnlab.nki.jit import running
 from trnlab.nki.registers import VirtualRegister
@@ -26,7 +34,6 @@ from trnlab.nki.tensor import NkiTensor
 from trnlab.sim.core import Run
 from trnlab.sim.execute import Entry
 
-ONE, ROWS, SNAKE = "one index", "an index a row", "indices of sixteen partitions"
 GROUP, GROUP_TENSOR = 16, 32  # partitions whose indices are read column by column
 _scratch = count(-1, -1)  # numbers of tensors that are in no program
 
@@ -243,11 +250,12 @@ def issue_indirect(run: Run, kind: type[Instruction], operands: tuple[Any, ...])
             if isinstance(part, IndirectTensor):
                 issue.resolve(part, name in kind.writes)
                 views.append(part)
-    _check(kind, given, views)
     priced = issue.replaced(given, lambda operand: operand.priced)
+    check(run, kind, given, kind(*priced).queue)
     if any(v.address.kind is ROWS for v in views) and "dge_mode" in given:
         here = names.index("dge_mode")
         priced = (*priced[:here], DgeMode.swdge, *priced[here + 1 :])
+        kind = GatherTranspose if kind is DmaTranspose else kind
     # Rules refuse to skip where nothing is indexed; here something is.
     priced = tuple(OobMode.error if value is OobMode.skip else value for value in priced)
     entry = run.enter_dynamic(kind, priced, key_of(kind, priced), len(views))
@@ -284,27 +292,6 @@ def _mask(kind: type[Instruction], dst: Tile, issue: _Issue) -> np.ndarray | Non
         )
     rows = np.logical_and.reduce(gaps)
     return np.broadcast_to(rows.reshape(-1, *(1,) * (dst.ndim - 1)), dst.shape)
-
-
-def _check(kind: type[Instruction], given: dict[str, Any], views: list[IndirectTensor]) -> None:
-    run, mode = running(), given.get("dge_mode")
-    for view in views:
-        moved = issubclass(kind, Transfer)
-        kinds = view.address.kind
-        if kinds is ROWS and mode not in (None, DgeMode.unknown, DgeMode.swdge):
-            what, limit = "an index for every row", "dge_mode.swdge or dge_mode.unknown"
-        elif kinds is ONE and mode is DgeMode.none:
-            what, limit = "an address that data decides", "a dge_mode that writes descriptors"
-        elif kinds is ROWS and (not moved or view.layout.on_chip):
-            what, limit = "an index for every row", "transfers to or from HBM"
-        elif kinds is SNAKE and (moved or "indirect_views" not in run.core.can):
-            what, limit = "indirect columns", "engines of NeuronCore-v4 and later"
-        else:
-            continue
-        run.report(
-            IllegalInstruction, f"{kind.name} cannot take {what}",
-            {"operand": view.describe()}, limit, see=kind.page,
-        )  # fmt: skip
 
 
 def _check_count(tensor: IndirectTensor, given: int, wanted: int) -> None:

@@ -152,10 +152,10 @@ def _lines(title: str, rows: list[tuple[str, str]]) -> str:
 def templates() -> tuple[Template, ...]:
     """Every rule of every instruction, as its class writes it, and those of the Python subset."""
     found: dict[str, Template] = {}
-    for name, kind in sorted(kinds().items()):
+    for kind in kinds():
         for sentence, when in sentences(kind):
-            code = code_of(name, re.sub(r"\{[^}]*\}", " ", sentence))
-            found.setdefault(code, Template(code, name, sentence, when or "every compiler"))
+            code = code_of(kind.name, re.sub(r"\{[^}]*\}", " ", sentence))
+            found.setdefault(code, Template(code, kind.name, sentence, when or "every compiler"))
     for construct in CONSTRUCTS.values():
         code = code_of("python", construct.name)
         surely = "an error" if construct.known else "a warning"

@@ -163,7 +163,7 @@ def apis_of(kind: type[Instruction]) -> list[str]:
 
 def collectives() -> dict[str, type[Instruction]]:
     """The instructions that ranks take part in together, by name."""
-    return {n: k for n, k in sorted(kinds().items()) if callable(getattr(_collectives, n, None))}
+    return {k.name: k for k in kinds() if callable(getattr(_collectives, k.name, None))}
 
 
 def index() -> Any:

@@ -9,16 +9,16 @@ from trnlab.isa.instruction import Instruction
 from trnlab.nki import collectives as _collectives  # noqa: F401 - registers them
 
 
-def kinds() -> dict[str, type[Instruction]]:
-    """Every class that can break a rule by its name, those that no manual page lists included."""
-    found: dict[str, type[Instruction]] = {}
+def kinds() -> list[type[Instruction]]:
+    """Every class that can break a rule, by name, those that no manual page lists included."""
+    found: list[type[Instruction]] = []
     todo: list[type[Instruction]] = [Instruction]
     while todo:
         kind = todo.pop(0)
         todo += kind.__subclasses__()
         if "name" in vars(kind):
-            found.setdefault(kind.name, kind)
-    return found
+            found.append(kind)
+    return sorted(found, key=lambda kind: kind.name)
 
 
 def sentences(kind: type[Instruction]) -> Iterator[tuple[str, str]]:
