@@ -71,7 +71,7 @@ def test_the_slope_of_prelu(registers):
     [("add", 1), ("maximum", 5), ("minimum", -7), ("abs_max", -7), ("abs_min", -1)],
 )
 def test_reductions(op, expected, registers):
-    data = np.tile(np.float32([1, 5, -7, 3, -1]), (128, 1))
+    data = np.tile(np.array([1, 5, -7, 3, -1], np.float32), (128, 1))
     given = {"op0": "bypass", "op1": "bypass", "reduce_cmd": ReduceCmd.reset_reduce}
     instruction = make(reduce_op=op, reduce_res=tile((128, 1)), **given)
     assert instruction.written() == ("dst", "reduce_res")

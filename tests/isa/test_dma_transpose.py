@@ -1,14 +1,16 @@
+from typing import Any
+
 import pytest
 
 from tests.isa.make import TRN1, TRN2, numbers, same, tile
 from trnlab.isa.dma import DgeMode, DmaTranspose, GatherTranspose, OobMode
 from trnlab.isa.rules import Compiler, version_of
 
-HARD = {"dge_mode": DgeMode.hwdge}
+HARD: dict[str, Any] = {"dge_mode": DgeMode.hwdge}
 
 
 def make(shape=(16, 128), turned=(128, 16), dtype="bfloat16", kind=DmaTranspose, **changes):
-    given = {"dst": tile(turned, dtype), "src": tile(shape, dtype, "hbm")}
+    given: dict[str, Any] = {"dst": tile(turned, dtype), "src": tile(shape, dtype, "hbm")}
     return kind(**(given | changes))
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from trnlab.isa.limits import NUMBERS
 
 
 def make(dtype="float32", **changes):
-    given = {"dst": tile((128, 64), dtype), "src": tile((128, 64), dtype)}
+    given: dict[str, Any] = {"dst": tile((128, 64), dtype), "src": tile((128, 64), dtype)}
     return Exponential(**(given | changes))
 
 

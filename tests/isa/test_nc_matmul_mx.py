@@ -1,3 +1,5 @@
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from trnlab.isa.rules import Compiler, version_of
 
 
 def make(rows=128, dtype="float8_e4m3fn_x4", **changes):
-    given = {
+    given: dict[str, Any] = {
         "dst": tile((64, 32), space="psum"),
         "stationary": tile((rows, 64), dtype),
         "moving": tile((rows, 32), dtype),
@@ -63,7 +65,7 @@ def test_what_quantize_mx_makes():
         scale, packed = quantize.value(given.astype(ml_dtypes.bfloat16), empty)
         arrays.append(widen(packed, "float8_e4m3fn_x4"))
         scales.append(widen(scale))
-    kinds = {
+    kinds: dict[str, Any] = {
         "stationary_scale": tile((128, 64), "float8_e8m0fnu"),
         "moving_scale": tile((128, 32), "float8_e8m0fnu"),
     }
@@ -156,7 +158,7 @@ def test_rows_come_in_quadrants():
 
 def test_formats_may_differ_and_bf16_results_be_twice_as_long():
     assert make(moving=tile((128, 32), "float4_e2m1fn_x4")).broken(TRN3) == []
-    long = {
+    long: dict[str, Any] = {
         "moving": tile((128, 8192), "float8_e5m2_x4"),
         "moving_scale": tile((128, 8192), "uint8"),
         "dst": tile((64, 8192), "bfloat16", "psum"),
@@ -172,7 +174,7 @@ def test_older_cores_lack_it(core):
 def test_four_times_the_work_at_one_column_a_cycle():
     assert (make().queue, make().passes(TRN3), make().overhead(TRN3)) == ("tensor", 1, 0)
     assert make().elements() == 64
-    wide = {"moving": tile((128, 512), "float8_e4m3fn_x4")}
+    wide: dict[str, Any] = {"moving": tile((128, 512), "float8_e4m3fn_x4")}
     assert make(**wide).elements() == 512
     assert make().operations() == 2 * 4 * 128 * 64 * 32
 

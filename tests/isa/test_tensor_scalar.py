@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from trnlab.isa.tile import layout
 
 
 def make(dtype="float32", **changes):
-    given = {"dst": tile((128, 64), dtype), "data": tile((128, 64), dtype)}
+    given: dict[str, Any] = {"dst": tile((128, 64), dtype), "data": tile((128, 64), dtype)}
     return TensorScalar(**(given | {"op0": "multiply", "operand0": 3.0} | changes))
 
 
@@ -49,7 +51,8 @@ def test_operands_that_differ_by_partition():
 def test_bitwise_keeps_bits():
     instruction = make("int32", op0="left_shift", operand0=4, op1="bitwise_or", operand1=1)
     assert instruction.keeps_bits
-    assert same(instruction.value(np.int32([[2**25 + 1]])), np.int32([[2**29 + 17]]))
+    given, expected = np.array([[2**25 + 1], [2**29 + 17]], np.int32)[:, None]
+    assert same(instruction.value(given), expected)
 
 
 def test_rsqrt_runs_on_gpsimd():

@@ -54,7 +54,7 @@ def test_one_immediate_a_partition(registers):
 def test_reduce_goes_on_from_the_registers(registers):
     ones = np.ones((64, 3), np.float32)
     out = make(reduce_cmd=ReduceCmd.reduce).value(ones, registers=registers)
-    np.testing.assert_array_equal(out, np.tile(np.float32([6, 7, 8]), (64, 1)))
+    np.testing.assert_array_equal(out, np.tile(np.array([6, 7, 8], np.float32), (64, 1)))
     np.testing.assert_array_equal(registers, np.repeat([8, 5], 64).astype(np.float32))
 
 
@@ -64,7 +64,7 @@ def test_load_reduce_starts_from_imm1(imm1, registers):
     arrays = [] if imm1 == 2.0 else [np.full((128, 1), 2, np.float32)]
     instruction = make(reduce_cmd=ReduceCmd.load_reduce, imm1=imm1)
     out = instruction.value(ones, *arrays, registers=registers)
-    np.testing.assert_array_equal(out, np.tile(np.float32([3, 4, 5]), (128, 1)))
+    np.testing.assert_array_equal(out, np.tile(np.array([3, 4, 5], np.float32), (128, 1)))
 
 
 @pytest.mark.parametrize(
