@@ -260,7 +260,33 @@ CASES = {
         "tile = loaded(a)\n"
         "if tile:  # <- wrong\n"
         "    pass",
-        ["not modelled: a branch on a tensor's value"],
+        ["a branch on a tensor's value", "sbuf float32 [128, 128]", "nl.where"],
+    ),
+    "a value of the device in Python": (
+        "print(float(loaded(a)[0, 0]))  # <- wrong",
+        ["where Python needs a number", "nl.device_print"],
+    ),
+    "a division that leaves the whole numbers": (
+        "stored(loaded(a)[:, 0 : 128 / 2])  # <- wrong",
+        ["[0:64.0] is not made of whole numbers", "divide with // instead of /"],
+    ),
+    "a shape that a division made": (
+        "nl.ndarray((128, 64), nl.float32)\n"
+        "nl.ndarray((128, 128 / 2), nl.float32)  # <- wrong",
+        ["cannot have the shape (128, 64.0)", "all of them whole numbers"],
+    ),
+    "a dtype of 64 bits": (
+        "nl.ndarray((128, 64), np.float64)  # <- wrong",
+        ["no number format is called 'float64'; did you mean 'float32'?"],
+    ),
+    "a parameter of the older API": (
+        "nl.load(a, mask=None)  # <- wrong",
+        ["signature  load(src, dtype=None)\n", "neuronxcc.nki has 'mask': trnlab migrate FILE"],
+    ),
+    "the first of two parameters that are as near": (
+        "tile = loaded(a)\n"
+        "nisa.tensor_scalar(tile, tile, op=nl.add, operand0=1.0)  # <- wrong",
+        ["has no parameter 'op'", "did you mean 'op0'?"],
     ),
     "a tensor beyond any machine": (
         "nl.ndarray((2**20, 2**21), nl.float32, buffer=nl.hbm)  # <- wrong",

@@ -21,6 +21,7 @@ TrnlabError
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from sys import executable
 
 LISTED = 30  # names that an error lists although it suggests one
 
@@ -130,7 +131,7 @@ class UnknownName(TrnlabError):
         self.kind, self.name, self.known = kind, name, sorted(known)
         near = get_close_matches(name.lower(), self.known, n=1, cutoff=0.55)
         hint = f"; did you mean '{near[0]}'?" if near else ""
-        listed = f" (known: {', '.join(self.known) or 'none'})"
+        listed = f" (known: {', '.join(self.known)})" if self.known else ""
         if near and len(self.known) > LISTED:
             listed = ""
         super().__init__(f"no {kind} is called '{name}'{hint}{listed}")
@@ -140,7 +141,9 @@ class MissingExtra(TrnlabError):
     """An optional part is not installed."""
 
     def __init__(self, purpose: str, extra: str) -> None:
-        super().__init__(f"{purpose} needs an extra: pip install 'trnlab[{extra}]'")
+        super().__init__(
+            f"{purpose} needs an extra: {executable} -m pip install 'trnlab[{extra}]'"
+        )
 
 
 class NotModelled(TrnlabError):

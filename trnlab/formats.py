@@ -146,7 +146,8 @@ def _search(dtype: Any) -> Format:
     text = getattr(dtype, "__name__", None) or str(dtype)
     name = text.removeprefix("torch.").lower()
     if name not in _KNOWN:
-        raise UnknownName("number format", text, FORMATS)
+        widest = [n for n in FORMATS if n.endswith("32")]  # what is nearest to 64 bits
+        raise UnknownName("number format", text, widest if name.endswith("64") else FORMATS)
     return _KNOWN[name]
 
 

@@ -65,6 +65,33 @@ def test_a_kernel_keeps_its_name_and_its_words():
     assert trnlab.run(double)(A)[1].meta["kernel"] == "double"
 
 
+def test_a_kernel_shows_the_function_that_was_decorated():
+    assert double.func is double.function
+
+
+@pytest.mark.parametrize("kind", ["generator", "coroutine"])
+def test_a_function_that_would_run_later_is_no_kernel(kind):
+    def yields(a):
+        yield a
+
+    async def waits(a):
+        return a
+
+    with pytest.raises(BadArguments, match=f"returns a {kind}: none of its lines has run"):
+        entry.jit(yields if kind == "generator" else waits)(A)
+
+
+def test_a_method_is_no_kernel():
+    class Kernels:
+        @entry.jit
+        def twice(self, a):
+            return double(a)
+
+    with pytest.raises(BadArguments) as caught:
+        Kernels().twice(A)
+    assert caught.value.fix == "a kernel is no method: take it out of its class"
+
+
 def test_only_functions_are_kernels():
     with pytest.raises(BadArguments, match="not a int"):
         entry.jit(3)

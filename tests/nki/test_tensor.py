@@ -1,5 +1,6 @@
 """Indexing and views of tensors against NumPy's: the same elements, or a clear refusal."""
 
+import re
 from math import prod
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support import load, nisa, nl, same, store, value
 from trnlab import NotModelled, Violations
-from trnlab.errors import OutOfBounds
+from trnlab.errors import BadArguments, OutOfBounds
 
 SHAPES = [(5, 7), (4, 3, 5), (2, 3, 4, 5), (9,), (1, 6), (6, 1, 4)]
 
@@ -475,9 +476,34 @@ def test_properties():
     }  # fmt: skip
 
 
-def test_a_branch_on_a_tensor_is_not_modelled():
-    with pytest.raises(NotModelled, match="branch on a tensor"):
-        value(lambda a: 1 if load(a) else 0, numbers(4, 4))
+@pytest.mark.parametrize("use", [bool, float, int])
+def test_a_tensor_is_no_number_of_python(use):
+    with pytest.raises(BadArguments) as caught:
+        value(lambda a: use(load(a)), numbers(4, 4))
+    assert "exist on the device only" in caught.value.limit
+
+
+def test_a_tensor_says_where_its_partitions_start():
+    def kernel(a):
+        tile = load(a)
+        assert tile[17:40].describe() == "sbuf float32 [23, 4] t1 from partition 17"
+        return store(tile)
+
+    value(kernel, numbers(64, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("T", "has no attribute 'T'; write nl.transpose, or an instruction of nisa"),
+        ("sum", "has no attribute 'sum'; write nl.sum, or an instruction of nisa"),
+        ("shap", "has no attribute 'shap'; did you mean 'shape'?"),
+        ("cpu", "has no attribute 'cpu'; write the functions of nl or nisa"),
+    ],
+)
+def test_attributes_of_other_libraries_say_what_to_write(name, said):
+    with pytest.raises(AttributeError, match=re.escape(said)):
+        value(lambda a: getattr(load(a), name), numbers(4, 4))
 
 
 # --- what engines cannot address

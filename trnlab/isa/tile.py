@@ -291,7 +291,9 @@ class Tile:
     def describe(self) -> str:
         """One line for error messages: memory, dtype, shape, name."""
         sizes = ", ".join(str(n) for n in self.shape)
-        return f"{self.space.name} {self.dtype} [{sizes}] {self.storage.name}".rstrip()
+        start = self.start_partition if self.layout.on_chip else 0
+        rows = f" from partition {start}" if start else ""
+        return f"{self.space.name} {self.dtype} [{sizes}] {self.storage.name}".rstrip() + rows
 
     def elements_at(self, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> "Tile":
         """Returns another access to the same buffer, of the same kind."""

@@ -80,6 +80,12 @@ class Arguments:
 
     def check_outputs(self, returned: Any) -> None:
         """Reports returned tensors that are on chip, or that nobody has filled."""
+        if inspect.iscoroutine(returned) or inspect.isgenerator(returned):
+            returned.close()
+            raise BadArguments(
+                f"the kernel returns a {type(returned).__name__}: none of its lines has run",
+                fix="write a plain function, without async and yield",
+            )
         outer = list(returned.values()) if isinstance(returned, dict) else [returned]
         for tile in tiles_in(outer):
             self.returned.add(tile.storage.index)
@@ -176,8 +182,10 @@ def _check_call(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
-        name = getattr(function, "__name__", "kernel")
+        name, signature = getattr(function, "__name__", "kernel"), inspect.signature(function)
+        method = next(iter(signature.parameters), "") == "self"
         raise BadArguments(
             f"{name} cannot be called like this: {error}",
-            {"signature": f"{name}{inspect.signature(function)}"},
+            {"signature": f"{name}{signature}"},
+            fix="a kernel is no method: take it out of its class" if method else "",
         ) from None

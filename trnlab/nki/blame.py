@@ -4,12 +4,12 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from types import FrameType, FunctionType, TracebackType
 from typing import Any
 
 from trnlab.errors import BadArguments, Place, ProgramError
 from trnlab.isa.tile import Tile
+from trnlab.nki.lookup import parameter, spelled
 from trnlab.sim.core import ERRORS, PACKAGE
 
 MISCALLED = re.compile(
@@ -74,14 +74,12 @@ def _miscalled(said: str, frame: FrameType, line: int) -> BadArguments | None:
     function = None if match is None else _called_in(frame, match["name"])
     if match is None or function is None:
         return None
-    names = list(inspect.signature(function).parameters)
-    word, short = match["word"], function.__name__
-    near = get_close_matches(word or "", names, n=1)
+    word = match["word"]
     return BadArguments(
-        said if word is None else f"{short} has no parameter '{word}'",
-        {"signature": f"{short}{inspect.signature(function)}"},
+        said if word is None else f"{function.__name__} has no parameter '{word}'",
+        {"signature": spelled(function)},
         place=Place(frame.f_code.co_filename, line),
-        fix=f"did you mean '{near[0]}'?" if near else "",
+        fix=parameter(function, word) if word else "",
     )
 
 

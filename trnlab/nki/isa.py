@@ -28,6 +28,7 @@ from trnlab.isa.select import AffineSelect, Iota, RangeSelect, SelectReduce, Ten
 from trnlab.isa.statistics import BnAggr, BnStats, Max8
 from trnlab.nki.issue import NkiInstruction, function_of, issue_slowly  # noqa: F401
 from trnlab.nki.jit import launch, running, together_as_pair
+from trnlab.nki.lookup import absent
 from trnlab.nki.registers import (  # noqa: F401 - part of the instruction set
     VirtualRegister,
     register_alloc,
@@ -162,3 +163,7 @@ constants = SimpleNamespace(
     dma_engine=dma_engine,
     nc_version=nc_version,
 )
+
+
+def __getattr__(name: str) -> Any:
+    raise absent("nki.isa", name, globals())

@@ -171,6 +171,11 @@ class Kernel:
     def __getitem__(self, grid: Any) -> "Kernel":
         return replace(self, grid=grid if isinstance(grid, tuple) else (grid,))
 
+    @property
+    def func(self) -> Callable[..., Any]:
+        """The function that was decorated."""
+        return self.function
+
     def with_schedule(self, edges: Sequence[tuple[str, str | Sequence[str]]]) -> "Kernel":
         """The kernel with pairs of instruction names: the first waits for the second, or for all.
 

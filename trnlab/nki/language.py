@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from itertools import pairwise
 from os import PathLike
 from typing import Any
@@ -16,6 +15,7 @@ from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Space
 from trnlab.nki import isa as nisa
 from trnlab.nki.composite import *  # noqa: F403
 from trnlab.nki.jit import in_kernel, launch, running
+from trnlab.nki.lookup import absent
 from trnlab.nki.math import *  # noqa: F403
 from trnlab.nki.math import copy
 from trnlab.nki.registers import VirtualRegister, counted, fori_loop, while_loop  # noqa: F401 - part of the language
@@ -322,6 +322,4 @@ def is_on_chip(buffer: Space) -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    near = get_close_matches(name, globals(), n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise AttributeError(f"nki.language has no '{name}'{hint}")
+    raise absent("nki.language", name, globals())

@@ -5,6 +5,7 @@ from typing import Any
 
 from trnlab.errors import BadArguments
 from trnlab.nki.jit import running
+from trnlab.nki.lookup import nearest
 
 OPERATORS = {
     "add": ("+", "add"),
@@ -23,6 +24,7 @@ OPERATORS = {
     "gt": (">", "greater"),
     "ge": (">=", "greater_equal"),
 }
+INSTEAD = {"T": "transpose", "astype": "copy"}
 COMPARISONS = ("lt", "le", "gt", "ge")
 
 
@@ -44,6 +46,23 @@ class NoOperators:
     __rmatmul__ = __matmul__
 
     __array_ufunc__: Any = _ufunc  # the older API has it not: its tensors have operators
+
+    def __float__(self) -> float:
+        raise BadArguments(
+            "a tensor of a kernel is used where Python needs a number",
+            limit="its values exist on the device only, while the kernel runs",
+            fix="give the tile to an instruction; nl.device_print shows values",
+            place=running().here(),
+        )
+
+    __int__: Any = __float__
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # Python asks for these, and expects no advice
+            raise AttributeError(name)
+        near = nearest(name, (n for n in dir(type(self)) if not n.startswith("_")))
+        hint = f"did you mean '{near}'?" if near else f"write {_named(INSTEAD.get(name, name))}"
+        raise AttributeError(f"a tensor of a kernel has no attribute '{name}'; {hint}")
 
     def __array_function__(self, function: Any, *_: Any) -> Any:
         raise _refused(f"np.{function.__name__}", _named(function.__name__))

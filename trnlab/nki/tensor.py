@@ -3,8 +3,9 @@
 from operator import index
 from typing import Any
 
-from trnlab.errors import NotModelled, ProgramError
+from trnlab.errors import BadArguments, NotModelled, ProgramError
 from trnlab.isa.tile import HBM_SPACES, Space, Tile, layout, row_major
+from trnlab.nki.jit import running
 from trnlab.nki.operators import NoOperators
 from trnlab.nki.registers import VirtualRegister
 from trnlab.nki.unread import measured, plain
@@ -142,7 +143,8 @@ class NkiTensor(NoOperators, Views):
                 None if part is None else index(part) for part in (item.start, item.stop, item.step)
             )
         except TypeError:
-            raise self._bounds(f"{_spelled(item)} is not made of whole numbers", size) from None
+            what = f"{_spelled(item)} is not made of whole numbers"
+            raise self._refused(what, f"0 to {size}", "divide with // instead of /") from None
         step = 1 if step is None else step
         inside = all(i is None or -size <= i <= size for i in (start, stop))
         if not inside or step == 0:
@@ -292,7 +294,13 @@ class NkiTensor(NoOperators, Views):
         return self.shape[0]
 
     def __bool__(self) -> bool:
-        raise NotModelled("a branch on a tensor's value", "control flow on the device")
+        raise BadArguments(
+            "a branch on a tensor's value",
+            {"tensor": self.describe()},
+            "values exist on the device only, while the kernel runs",
+            running().here(),
+            "choose by element with nl.where, or loop with nl.while_loop on a register",
+        )
 
     def __repr__(self) -> str:
         return f"<{self.describe()}>"

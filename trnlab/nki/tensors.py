@@ -9,7 +9,8 @@ from trnlab.isa.tile import SBUF, Space, whole
 from trnlab.nki import tensor_class
 from trnlab.nki.jit import launch, running
 
-_shapes: dict[Any, tuple[tuple[int, ...], Any]] = {}  # what was asked for -> shape, dtype
+# What was asked for -> shape, dtype. 64.0 finds what belongs to 64, and is looked at again.
+_shapes: dict[Any, tuple[tuple[int, ...], Any]] = {}
 
 
 def make(
@@ -21,9 +22,10 @@ def make(
 ) -> Any:
     """An uninitialised tensor; one that is shared between instances of a grid is made once."""
     run = running()
-    key = (tuple(shape) if isinstance(shape, list) else shape, dtype)
+    sizes = tuple(shape) if isinstance(shape, list) else shape
+    key = (sizes, dtype)
     checked = _shapes.get(key)
-    if checked is None:
+    if checked is None or sizes.__class__ is not tuple or sum(sizes).__class__ is not int:
         checked = _shapes[key] = check_shape(shape), formats.format_of(dtype)
     space = SBUF if buffer is None else buffer
     if not isinstance(space, Space):
@@ -57,7 +59,7 @@ def check_shape(shape: Any) -> tuple[int, ...]:
     if not sizes or min(sizes) < 0:
         raise BadArguments(
             f"a tensor cannot have the shape {given}",
-            limit="at least one dimension, and none below 0",
+            limit="at least one dimension, all of them whole numbers, none below 0",
             place=running().here(),
             see="nki.language.ndarray",
         )

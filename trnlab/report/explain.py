@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trnlab.machine.chip import Chip
-from trnlab.report.waiting import group
+from trnlab.report.waiting import KERNEL, group
 from trnlab.trace import CAUSES, Trace
 
 NAMED = 4  # parts that a sentence names
@@ -29,6 +29,8 @@ class Part(NamedTuple):
     where: str
 
     def __str__(self) -> str:
+        if self.kind == "work" and _engine(self.lane) == KERNEL:
+            return "start and end"
         return KINDS[self.kind].format(lane=self.lane, of=_of(self.tensor))
 
 

@@ -10,7 +10,7 @@ from trnlab.machine.facts import Amount, Count, numbers
 from trnlab.report.energy import cores_used, dollars, energy, matmul_flops
 from trnlab.report.explain import Part, explain, sentence
 from trnlab.report.roofline import roofline
-from trnlab.report.waiting import Line, by_line, by_name, engine_waits, grouped, path_seconds, waits
+from trnlab.report.waiting import KERNEL, Line, by_line, by_name, engine_waits, grouped, path_seconds, waits
 from trnlab.trace import Trace
 
 BAND = "±13 %"  # four of five latencies of kernels are within it: docs/accuracy.md
@@ -84,6 +84,8 @@ def band(trace: Trace, chip: Chip) -> str:
 
 def reason(cause: str, blocker: str, lane: str) -> str:
     """Says what a lane waited for: ``reason("data", "dma/sync", "vector")``."""
+    if blocker.rpartition("/")[2] == KERNEL:
+        return "the kernel to start"
     return _FOR[cause] + (f" from {blocker}" if blocker not in ("", lane) else "")
 
 
@@ -183,6 +185,8 @@ def _telling(engines: list[dict[str, Any]], first: dict[str, Any]) -> str:
 def _name(lane: str) -> str:
     if lane.rpartition("/")[2] == "cc":
         return f"{lane} (collectives)"
+    if lane.rpartition("/")[2] == KERNEL:
+        return "the start and end of the kernel"
     return lane.replace("dma", "DMA") if lane.endswith("dma") else f"{lane} engine"
 
 

@@ -189,7 +189,7 @@ def _print(screen: Any, result: Result, path: str | None, explained: bool) -> No
         more = f"{len(result.warnings) - WARNINGS} more warnings; --json has them all\n"
         screen.print(more, style="yellow")
     if result.trace is None:
-        count = f"{result.instructions:,} instructions"
+        count = f"{result.instructions:,} instruction{'' if result.instructions == 1 else 's'}"
         screen.print(f"{result.kernel} on {result.chip.name}: {count}, not timed")
         _print_departures(screen, result)
         return
