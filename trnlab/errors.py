@@ -141,9 +141,7 @@ class MissingExtra(TrnlabError):
     """An optional part is not installed."""
 
     def __init__(self, purpose: str, extra: str) -> None:
-        super().__init__(
-            f"{purpose} needs an extra: {executable} -m pip install 'trnlab[{extra}]'"
-        )
+        super().__init__(f"{purpose} needs an extra: {executable} -m pip install 'trnlab[{extra}]'")
 
 
 class NotModelled(TrnlabError):

@@ -51,6 +51,13 @@ def test_what_moved_is_told_by_path_lane_instruction_and_line():
     assert told["instructions"][0]["change"] == pytest.approx(4 * us)
 
 
+def test_runs_that_were_not_made_alike_say_so():
+    other = trace_of()
+    other.meta |= {"version": "9.9", "without": ("launch",)}
+    text = " ".join(shown(diff(summarise(trace_of(), TOY), summarise(other, TOY))).split())
+    assert "on toy by trnlab 9.9 without launch:" in text
+
+
 def test_a_line_that_moved_within_its_file_is_the_same(tmp_path):
     both = []
     for number, text in ((1, "nisa.load()\n"), (3, "# one\n# two\nnisa.load()\n")):

@@ -203,10 +203,24 @@ def test_a_summary_survives_json():
     assert summary["receipt"] == {
         **META,
         "notes": ["collectives are not modelled"],
+        "without": [],
         "chip_cores": 2,
         "system": "",
         "ranks": 1,
     }
+
+
+def test_mechanisms_that_are_left_out_leave_no_band():
+    trace = trace_of()
+    trace.meta = META | {"without": ("cold_clock", "launch")}
+    summary = summarise(trace, TOY)
+    assert summary["receipt"]["without"] == ["cold_clock", "launch"]
+    assert summary["band"] == "no band: mechanisms of time are left out"
+
+
+def test_the_start_of_the_kernel_is_no_engine():
+    assert reason("first", "kernel", "sync") == "the kernel to start"
+    assert reason("first", "nc1/kernel", "nc1/sync") == "the kernel to start"
 
 
 @pytest.mark.parametrize(

@@ -389,5 +389,5 @@ def switch(core: Any) -> None:
 
 def _trace(run: Run, kernel: Kernel, off: frozenset[str]) -> Trace:
     trace = trace_of(run.program, run.chip, run.cores, passes_of(kernel), off)
-    trace.meta = meta_of(run, kernel)
+    trace.meta = meta_of(run, kernel) | {"without": tuple(sorted(off))}
     return trace

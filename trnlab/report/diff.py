@@ -121,8 +121,8 @@ def render_diff(found: Diff) -> "RenderableType":
     blank = ("", plain(""))
     rows = [
         ("time", _headline(found)),
-        ("before", _said(found.before)),
-        ("now", _said(found.after)),
+        ("before", _said(found.before, found.after)),
+        ("now", _said(found.after, found.before)),
     ]
     for label, moved in (
         ("path", found.path),
@@ -144,9 +144,14 @@ def _headline(found: Diff) -> "RenderableType":
     return plain(f"{si(first, 's')} -> {si(last, 's')}: {_signed(last - first)}{share}")
 
 
-def _said(run: dict[str, Any]) -> "RenderableType":
-    kernel = run["receipt"]["kernel"] or "a program"
-    return plain(f"{kernel} on {run['receipt']['chip']}: {run['limit']['sentence']}")
+def _said(run: dict[str, Any], other: dict[str, Any]) -> "RenderableType":
+    told = run["receipt"]
+    what = f"{told['kernel'] or 'a program'} on {told['chip']}"
+    if told["version"] != other["receipt"]["version"]:
+        what += f" by trnlab {told['version']}"
+    if told.get("without"):
+        what += f" without {', '.join(told['without'])}"
+    return plain(f"{what}: {run['limit']['sentence']}")
 
 
 def _table(moved: list[Moved]) -> "RenderableType":

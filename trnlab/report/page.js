@@ -10,13 +10,15 @@ const colourOf = (lane) => {
 };
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
 
+const figure = (n) => (n < 999.5 ? n.toPrecision(3) : n.toFixed(0));
 function scaled(value, unit) {
   if (!value) return "0 " + unit;
   const steps = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""], [1e-3, "m"], [1e-6, "u"], [1e-9, "n"]];
   const [size, name] = steps.find(([s]) => Math.abs(value) >= s) || [1e-12, "p"];
-  return Number((value / size).toPrecision(3)) + " " + name + unit;
+  return figure(value / size) + " " + name + unit;
 }
-const percent = (share) => (share > 0 && share < 0.0995 ? (100 * share).toFixed(1) : (100 * share).toFixed(0)) + " %";
+const round = (value, unit) => scaled(value, unit).replace(/\.?0+ /, " ");
+const percent = (share) => (share > 0 && share < 0.0995 ? (100 * share).toFixed(1) : (100 * share).toFixed(0)) + "\u00a0%";
 const bytes = (n) => (n >= 1024 ? (n / 1024).toPrecision(3) + " KiB" : n.toFixed(0) + " B");
 const short = (where) => where.replace(/^.*[\/\\]/, "");
 
@@ -52,14 +54,13 @@ const told = found.receipt;
 at("title").textContent = data.title;
 at("headline").textContent = scaled(found.seconds, "s") + " on " + told.cores + " of " + told.chip_cores
   + " cores (" + found.band + ")";
-at("limit").textContent = found.limit.sentence + ". Path: " + found.why.sentence + ".";
+at("limit").textContent = (found.limit.sentence + ". Path: " + found.why.sentence + ".").replaceAll(" %", "\u00a0%");
 at("path").append(table([["part"], ["", "bar"], ["share", "n"], ["time", "n"], ["mostly"]],
   found.why.path.filter((p) => p.share >= 0.005).map((p) => [p.text, { share: p.share, colour: colourOf(p.lane || "run") },
     percent(p.share), scaled(p.seconds, "s"), short(p.where)])));
 at("engines").append(table([["engine"], ["", "bar"], ["busy", "n"], ["of the path", "n"], ["waits for"]],
   found.engines.map((e) => [e.lane, { share: e.busy, colour: colourOf(e.lane) }, percent(e.busy), percent(e.path),
-    e.wait ? e.wait.cause + (e.wait.blocker && e.wait.blocker !== e.lane ? " from " + e.wait.blocker : "")
-      + ", " + percent(e.wait.share) : ""])));
+    e.wait ? e.wait.text + ", " + percent(e.wait.share) : ""])));
 at("lines").append(table([["occupied", "n"], ["", "bar"], ["share", "n"], ["critical", "n"], ["lane"], ["line"], ["source", "code"]],
   found.lines.map((l) => [scaled(l.seconds, "s"), { share: l.share, colour: colourOf(l.lane) }, percent(l.share),
     percent(l.path / found.seconds), l.lane + " x" + l.spans, short(l.where), l.text])));
@@ -107,7 +108,7 @@ function ruler(pen, width, height) {
     pen.fillStyle = ink("--line");
     pen.fillRect(x, RULER - 4, 1, height - RULER + 4);
     pen.fillStyle = ink("--soft");
-    pen.fillText(scaled(ns * 1e-9, "s"), Math.min(x + 3, width - 44), 9);
+    pen.fillText(round(ns * 1e-9, "s"), Math.min(x + 3, width - 44), 9);
   }
   return scale;
 }
@@ -286,7 +287,7 @@ function drawRoofline() {
   }
   for (let p = Math.ceil(Math.log10(ys[0])); 10 ** p <= ys[1]; p++) {
     add("line", { x1: L, x2: W - 12, y1: Y(10 ** p), y2: Y(10 ** p), stroke: "var(--line)" });
-    add("text", { x: L - 6, y: Y(10 ** p) + 4, "text-anchor": "end" }, scaled(10 ** p, "FLOP/s").replace("FLOP/s", ""));
+    add("text", { x: L - 6, y: Y(10 ** p) + 4, "text-anchor": "end" }, round(10 ** p, ""));
   }
   add("text", { x: W - 12, y: H - 4, "text-anchor": "end" }, "FLOP per byte of HBM");
   add("text", { x: 4, y: 10 }, "FLOP/s");

@@ -10,7 +10,16 @@ from trnlab.machine.facts import Amount, Count, numbers
 from trnlab.report.energy import cores_used, dollars, energy, matmul_flops
 from trnlab.report.explain import Part, explain, sentence
 from trnlab.report.roofline import roofline
-from trnlab.report.waiting import KERNEL, Line, by_line, by_name, engine_waits, grouped, path_seconds, waits
+from trnlab.report.waiting import (
+    KERNEL,
+    Line,
+    by_line,
+    by_name,
+    engine_waits,
+    grouped,
+    path_seconds,
+    waits,
+)
 from trnlab.trace import Trace
 
 BAND = "±13 %"  # four of five latencies of kernels are within it: docs/accuracy.md
@@ -72,8 +81,11 @@ def band(trace: Trace, chip: Chip) -> str:
     """How far off the time may be, and what that rests on: ``band: ±13 %, docs/accuracy.md``.
 
     The band of the kernels that were timed holds for their API on chips where something was
-    measured, is carried over to the other API, and there is none where nothing was measured.
+    measured, is carried over to the other API, and there is none where nothing was measured or
+    mechanisms were left out.
     """
+    if trace.meta.get("without"):
+        return "no band: mechanisms of time are left out"
     known = (n for _, n in numbers(chip.core))
     if not any(isinstance(n, Count | Amount) and n.kind == "measured" for n in known):
         return f"no band: nothing was measured on {chip.key}"
@@ -115,7 +127,7 @@ def _engines(trace: Trace) -> list[dict[str, Any]]:
             "lane": name,
             "busy": busy[name],
             "path": path[name],
-            "wait": _longest(found[name], trace.seconds, trace.seconds - seconds[name]),
+            "wait": _longest(name, found[name], trace.seconds, trace.seconds - seconds[name]),
         }
         for name in sorted(together.lanes, key=_core_then_dma)
         if busy[name] > 0
@@ -127,13 +139,14 @@ def _core_then_dma(lane: str) -> tuple[str, bool]:
 
 
 def _longest(
-    found: dict[tuple[str, str], float], whole: float, idle: float
+    lane: str, found: dict[tuple[str, str], float], whole: float, idle: float
 ) -> dict[str, Any] | None:
     """The longest wait of an engine, as a share of the run and of the engine's idle time."""
     for (cause, blocker), seconds in found.items():
         return {
             "cause": cause,
             "blocker": blocker,
+            "text": reason(cause, blocker, lane),
             "share": seconds / whole,
             "of_idle": seconds / idle,
         }
@@ -177,9 +190,8 @@ def _telling(engines: list[dict[str, Any]], first: dict[str, Any]) -> str:
     entry = max(own or waiting, key=lambda entry: entry["wait"]["share"], default=None)
     if entry is None:
         return ""
-    wait, lane = entry["wait"], entry["lane"]
-    why = reason(wait["cause"], wait["blocker"], lane)
-    return f"{lane} waited {percent(wait['of_idle'])} of its idle time for {why}"
+    wait = entry["wait"]
+    return f"{entry['lane']} waited {percent(wait['of_idle'])} of its idle time for {wait['text']}"
 
 
 def _name(lane: str) -> str:
@@ -215,6 +227,7 @@ def _receipt(trace: Trace, chip: Chip) -> dict[str, Any]:
         "time_only": meta.get("time_only", False),
         "constants": meta.get("constants", 0),
         "notes": list(_notes(meta.get("notes", ()))),
+        "without": list(_notes(meta.get("without", ()))),
         "version": meta.get("version", ""),
     }
 

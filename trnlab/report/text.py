@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trnlab.report.summary import percent, reason
+from trnlab.report.summary import percent
 from trnlab.units import binary, si
 
 if TYPE_CHECKING:
@@ -128,10 +128,8 @@ def _engines(engines: list[dict[str, Any]], limit: str) -> "RenderableType":
     for entry in engines:
         if entry in idlest:
             continue
-        lane, wait, why = entry["lane"], entry["wait"], ""
-        if wait:
-            share = percent(wait["share"])
-            why = f"waits {share} for {reason(wait['cause'], wait['blocker'], lane)}"
+        lane, wait = entry["lane"], entry["wait"]
+        why = f"waits {percent(wait['share'])} for {wait['text']}" if wait else ""
         name = Text(lane, style="bold" if lane == limit else "")
         table.add_row(name, Bar(entry["busy"]), percent(entry["busy"]), plain(why))
     if idlest:
@@ -143,7 +141,7 @@ def _engines(engines: list[dict[str, Any]], limit: str) -> "RenderableType":
 def _memory(memory: dict[str, dict[str, float]]) -> "RenderableType":
     table = _bars()
     for name, entry in memory.items():
-        limit = f"{binary(entry['peak'])} of {binary(entry['usable'])} a partition"
+        limit = f"needs {binary(entry['peak'])} of {binary(entry['usable'])} a partition"
         if entry["share"] > 1:
             limit += ", more than there is: see the receipt"
         style = "red" if entry["share"] > 1 else "magenta"
@@ -224,6 +222,8 @@ def _receipt(summary: dict[str, Any]) -> "RenderableType":
     notes = what["notes"][:NOTES]
     if len(what["notes"]) > NOTES:
         notes.append(f"and {len(what['notes']) - NOTES} more notes")
+    if what["without"]:
+        notes = [f"without {', '.join(what['without'])}", *notes]
     if what["time_only"]:
         notes = ["time only: no values were computed", *notes]
     return plain("\n".join([", ".join(part for part in parts if part), *notes]))
