@@ -98,7 +98,7 @@ def test_iterations_between_the_first_and_the_last_are_written(runs, written):
     program = both_ways(tiled, (X,), runs)
     assert program is not None
     assert program.count == 3 * 64
-    assert written == [5, 5, 5, 5, 5]  # the inner loop in four turns of the outer one, and that
+    assert written == [6, 6, 6, 6]  # the inner loop in three turns of the outer one, and that
 
 
 @entry.jit
@@ -371,9 +371,39 @@ def reduced(x):
     return out
 
 
+@older.jit
+def meets_itself(x):
+    kept = old.ndarray((8, old.par_dim(128), 1024), x.dtype, buffer=old.sbuf)
+    for i in old.affine_range(8):
+        kept[i] = old.load(x[0:128, :])
+    for i in old.sequential_range(8):
+        kept[i] = kept[3]
+
+
+@older.jit
+def used_later(x):
+    out = old.ndarray((128, 1024), x.dtype, buffer=old.shared_hbm)
+    tile = last = old.load(x[0:128, :])
+    for i in old.affine_range(4):
+        for j in old.affine_range(3):
+            tile = old.load(x[i * 128 + j : i * 128 + j + 128, :])
+            last = old.exp(tile)
+    old.store(out, old.add(tile, last))
+    return out
+
+
 @pytest.mark.parametrize(
     ("kernel", "times"),
-    [(masked, 1), (summed, 1), (triangular, 0), (picked, 0), (blocks, 6), (reduced, 1)],
+    [
+        (meets_itself, 1),
+        (used_later, 3),
+        (masked, 1),
+        (summed, 1),
+        (triangular, 0),
+        (picked, 0),
+        (blocks, 4),
+        (reduced, 1),
+    ],
     ids=lambda value: value.function.__name__ if isinstance(value, jit.Kernel) else "",
 )
 def test_an_older_kernel_is_recorded_alike_both_ways(kernel, times, runs, written):

@@ -234,12 +234,12 @@ def _simulate(
     if how.loops and not how.values and how.shuffle is None:
         try:
             return _attempt(kernel, args, kwargs, how, chip, follows=True)
-        except _Unclear:
+        except Unclear:
             pass
     return _attempt(kernel, args, kwargs, how, chip)
 
 
-class _Unclear(Exception):
+class Unclear(Exception):
     """Something happened while loops were followed that is told better by running all of them."""
 
 
@@ -271,10 +271,10 @@ def _attempt(
             returned = execute(here, kernel, bound)
         bound.check_outputs(returned)
         if here.followed and before != (len(run.found), len(run.warned)):
-            raise _Unclear
+            raise Unclear
     except Exception as last:
         if here.followed:
-            raise _Unclear from None
+            raise Unclear from None
         if not isinstance(last, ProgramError):
             raise  # else nothing after this has a meaning, but what came before counts
         last.place = last.place or run.here()

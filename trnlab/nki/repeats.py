@@ -1,9 +1,9 @@
 """Loops whose iterations are written instead of run, where only time is asked for.
 
-The first iterations and the last ones run in Python, with the loop variable `Unread`. If nobody
-looked at it, if the source shows that an iteration leaves Python as it found it, and if the rows
-that were recorded differ by the same steps, those in between are written by NumPy. Anything else
-runs iteration by iteration.
+The first and the last iteration run in Python, with the loop variable `Unread`. If nobody looked at
+it, if the source shows that an iteration leaves Python as it found it, and if what was recorded can
+only have grown evenly, NumPy writes the rows in between. Where a bound or a mask may have bent them
+the first three and the last two run, and must agree. Anything else runs iteration by iteration.
 """
 
 import builtins
@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from types import FrameType, FunctionType
 from typing import Any
 
+from trnlab.isa.tile import Buffer
 from trnlab.nki.harmless import harmless_here, is_tensor
-from trnlab.nki.jit import Launch, in_kernel, launch
+from trnlab.nki.jit import Launch, Unclear, in_kernel, launch
 from trnlab.nki.steady import Body, body_at
 from trnlab.nki.subset import called_by, plain_function
 from trnlab.nki.unread import Unread, Watch, plain
@@ -61,16 +62,25 @@ def followed(
     here = launch()
     following = _Following(here, values, frame, body, loop, index)
     here.watches.append(following.watch)
+    here.run.tensors = here.run.tensors or []
     try:
         yield from following.run()
     finally:
         here.watches.remove(following.watch)
+        if not here.watches:
+            here.run.tensors = None
 
 
 def look() -> None:
     """What happens now may depend on the loop variables in ways that nobody follows."""
     for watch in launch().watches if in_kernel() else ():
         watch.looked = True
+
+
+def bend() -> None:
+    """What happens now may grow with the loop variables, but not evenly."""
+    for watch in launch().watches if in_kernel() else ():
+        watch.bends = True
 
 
 @contextmanager
@@ -106,6 +116,16 @@ def _globals(function: Callable[..., Any]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def _renumber(tensors: list[Buffer], first: int, ahead: int) -> None:
+    """Tensors from this number on were made too early: so many others come before them."""
+    for made in reversed(tensors):
+        if made.index < first:
+            break
+        if made.name == f"t{made.index}":
+            made.name = f"t{made.index + ahead}"
+        made.index += ahead
+
+
 @dataclass(eq=False)
 class _Following:
     """One run of a loop that may be followed."""
@@ -127,7 +147,44 @@ class _Following:
         self.here.followed = True
         self.before = self._carried()
         program, last = self.here.run.program, len(self.values) - 1
-        marks, states, found = [Mark.of(program)], [self._state()], None
+        begin = Mark.of(program)
+        yield self.turn(0)
+        first, state = self.mark(), self._state()
+        self.watch.first = False
+        if not self.steady():
+            yield from self.rest(1)
+            return
+        yield self.turn(last)
+        marks = [begin, first, self.mark()]
+        if self._state() != state:
+            raise Unclear  # that is not taken back
+        good = self.steady()
+        even = good and not (self.watch.bends or self.watch.begins)
+        found = Progression.found(program, marks, last) if even else None
+        if found is not None:
+            yield from self.between(found, marks)
+            return
+        self.undo(first)
+        if good and last > SAMPLES:
+            yield from self.sampled([begin, first])
+        else:
+            yield from self.rest(1)
+
+    def between(self, found: Progression, marks: list[Mark]) -> Iterator[Any]:
+        """Writes what lies between the first and the last iteration, which have run."""
+        run, last = self.here.run, len(self.values) - 1
+        self.undo(marks[1])
+        if self.loop is None:  # handles of instructions know where those are
+            found.write(run.program, last - 1, None)
+            yield from self.rest(last)
+            return
+        found.write(run.program, last, self.loop)
+        _renumber(run.tensors or [], marks[1].buffers, len(run.program.buffers) - marks[2].buffers)
+
+    def sampled(self, marks: list[Mark]) -> Iterator[Any]:
+        """The values from the second on, where rows may have bends."""
+        program, last = self.here.run.program, len(self.values) - 1
+        state, found = self._state(), None
         while found is None:
             number = len(marks) - 1
             if number == SAMPLES:
@@ -135,9 +192,7 @@ class _Following:
                 return
             yield self.turn(number)
             marks.append(self.mark())
-            states.append(self._state())
-            self.watch.first = False
-            if not self.steady() or (number and states[-1] != states[-2]):
+            if not self.steady() or self._state() != state:
                 yield from self.rest(number + 1)
                 return
             if number > self.watch.begins:
@@ -145,7 +200,7 @@ class _Following:
         done = len(marks) - 1
         yield self.turn(last - 1)
         end = self.mark()
-        good = self.steady() and self._state() == states[-1]
+        good = self.steady() and self._state() == state
         good = good and found.predicts(program, marks[-1], end, last - done)
         self.undo(marks[-1])
         if good:
@@ -181,8 +236,10 @@ class _Following:
     def undo(self, mark: Mark) -> None:
         """Takes back an iteration that was run too early."""
         run = self.here.run
+        known = len(run.program.costs) == mark.costs and len(run.program.places) == mark.places
         undo(run.program, mark)
-        run.forget(mark.costs)
+        if not known:
+            run.forget(mark.costs)
         if self.loop is not None:
             del self.loop.starts[-1], self.loop.tensors[-1]
 

@@ -23,12 +23,15 @@ PLACING = {
 
 
 class Watch:
-    """Whether a loop's variable was looked at, and whether the first iteration is another."""
+    """Whether a loop's variable was looked at, and whether the first iteration is another.
 
-    __slots__ = ("begins", "first", "looked")
+    ``bends`` says that what is recorded may not grow evenly, because of a bound or a mask.
+    """
+
+    __slots__ = ("begins", "bends", "first", "looked")
 
     def __init__(self) -> None:
-        self.looked = self.begins = False
+        self.looked = self.begins = self.bends = False
         self.first = True  # this is the first iteration
 
 
@@ -97,6 +100,9 @@ class Unread:
     def __index__(self) -> int:
         if sys._getframe(1).f_code.co_filename not in PLACING:
             self.read()
+        elif self.value < 0:  # counts from the end
+            for watch in self.slopes:
+                watch.bends = True
         return self.value
 
     __int__ = __index__

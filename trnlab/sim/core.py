@@ -70,6 +70,7 @@ class Run:
     named: dict[str, int] = field(default_factory=dict)  # instructions that the kernel named
     doubts: dict[Any, list[int]] = field(default_factory=dict)  # by function and place: how many
     warned: dict[Any, ProgramError] = field(default_factory=dict)
+    tensors: list[Buffer] | None = None  # made in loops that are written
 
     def __post_init__(self) -> None:
         self.core = self.chip.core
@@ -112,8 +113,8 @@ class Run:
         if known is not None:  # most tensors are made many times, in loops
             pitch, kind, rows, row_bytes = known
             buffers.append(BufferFacts(name, kind, rows, row_bytes, self.core_index, place))
-            return Buffer(index, name, space, dtype, shape, None, place, pitch)
-        made = Buffer(index, name, space, dtype, shape, address, place)
+            return self._kept(Buffer(index, name, space, dtype, shape, None, place, pitch))
+        made = self._kept(Buffer(index, name, space, dtype, shape, address, place))
         row_bytes = made.row_bytes
         kind = "hbm" if space in HBM_SPACES else space.name
         rows = made.nbytes // row_bytes
@@ -129,6 +130,11 @@ class Run:
             )
         if not made.on_chip or self._check_shape(made):
             self._shapes[space, dtype, shape] = made.pitch, kind, rows, row_bytes
+        return made
+
+    def _kept(self, made: Buffer) -> Buffer:
+        if self.tensors is not None:
+            self.tensors.append(made)
         return made
 
     def _check_shape(self, made: Buffer) -> bool:

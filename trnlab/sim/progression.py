@@ -1,8 +1,9 @@
 """Iterations that are written instead of run: rows that go on as those of the first ones did.
 
 Two iterations of a loop are recorded, and how their rows differ. What is known of the loop says
-that rows grow evenly but for bends at bounds and masks, so that one iteration near the end, if it
-is as far on as it should be, stands for all in between.
+that rows grow evenly but for bends at bounds and masks. Where there are none, the first iteration
+and the last say all; else one near the end, if it is as far on as it should be, stands for those
+before it.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 
 from trnlab.sim.program import BufferFacts, Loop, Program
 
-LEAST = 5  # iterations; in shorter loops there is nothing to win
+LEAST = 3  # iterations; in shorter loops there is nothing to win
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def undo(program: Program, mark: Mark) -> None:
     del program.buffers[mark.buffers :], program.loops[mark.loops :], program.costs[mark.costs :]
     for number in [n for n in program.updates if n >= mark.costs]:
         del program.updates[number]
-    program.reduced = {n for n in program.reduced if 3 * n < mark.heads}
+    if len(program.reduced) > mark.reduced:
+        program.reduced = {n for n in program.reduced if 3 * n < mark.heads}
     for kept, count in ((program.places, mark.places), (program.notes, mark.others[0])):
         while len(kept) > count:
             kept.popitem()
@@ -59,8 +61,11 @@ class Progression:
     named: list[bool]  # which of its tensors have a name of their own
 
     @classmethod
-    def found(cls, program: Program, marks: list[Mark]) -> "Progression | None":
-        """How the last iteration between marks differs from the one before; None if in more."""
+    def found(cls, program: Program, marks: list[Mark], apart: int = 1) -> "Progression | None":
+        """How the last iteration between marks differs from the one before; None if in more.
+
+        They are so many iterations ``apart``. The first mark is where the loop began.
+        """
         one, two = (_Block.of(program, a, b) for a, b in pairwise(marks[-3:]))
         same = two.start.costs == marks[-1].costs and two.start.others == marks[-1].others
         if not (same and one.like(two)):
@@ -69,12 +74,17 @@ class Progression:
         earlier = (two.operands[:, 0] >= marks[0].buffers) & ~two.own
         if step[:, 1].any() or earlier.any() or (step[two.own, 0] != len(two.tensors)).any():
             return None
+        if apart > 1:
+            step[two.own, 0] *= apart
+            step, over = np.divmod(step, apart)
+            if over.any():
+                return None
         named = [f"t{i}" != a.name for i, a in enumerate(one.tensors, marks[-3].buffers)]
         again = [f"t{i}" != a.name for i, a in enumerate(two.tensors, marks[-2].buffers)]
         facts = zip(one.tensors, two.tensors, named, strict=True)
         if named != again or not all(_alike(a, b, keeps) for a, b, keeps in facts):
             return None
-        return cls(two, step, named)
+        return cls(two if apart == 1 else one, step, named)
 
     def predicts(self, program: Program, begin: Mark, end: Mark, ahead: int) -> bool:
         """Whether an iteration so many further on is the one recorded between two marks."""

@@ -9,8 +9,8 @@ import numpy as np
 from trnlab.errors import BadArguments, NotModelled
 from trnlab.nki.jit import running
 from trnlab.nki.legacy.pattern import ALL, Pattern, pattern
-from trnlab.nki.repeats import look
-from trnlab.nki.unread import plain
+from trnlab.nki.repeats import bend, look
+from trnlab.nki.unread import Unread, plain
 
 Ranges = list[tuple[int, int]]  # first and past the last element of each dimension
 
@@ -120,9 +120,12 @@ class Index:
             one, other = (self, factor) if factor.constant is not None else (factor, self)
             if other.constant is None:
                 raise NotModelled("the product of two indices", "addresses that are not affine")
+            bend()
             return (one + other * 0) * other.constant
         if not hasattr(factor, "__index__"):
             return NotImplemented
+        if type(factor) is Unread:
+            bend()
         scale = factor.__index__()
         return Index(self.offset * scale, self.pattern.times(scale))
 

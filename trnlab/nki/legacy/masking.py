@@ -12,6 +12,7 @@ from trnlab.isa.tile import Tile
 from trnlab.nki.jit import running
 from trnlab.nki.legacy.index import Mask, Ranges, where_all
 from trnlab.nki.legacy.tensor import OldTensor
+from trnlab.nki.repeats import bend
 
 Cut = tuple[tuple[Any, ...], np.ndarray | None]  # operands, and which elements of them if not all
 
@@ -30,6 +31,8 @@ def settled(mask: Any) -> Mask | bool:
             place=running().here(),
         )
     known = mask.always
+    if known is not True:
+        bend()
     return mask if known is None else known
 
 
@@ -60,6 +63,7 @@ def masked_inputs(operands: tuple[Any, ...]) -> tuple[Any, ...] | None:
     dst, left, right, *rest = operands
     if left.only is None and right.only is None:
         return operands
+    bend()
     (rows, columns), (more_rows, moving) = _input_box(left), _input_box(right)
     shared = (max(rows[0], more_rows[0]), min(rows[1], more_rows[1]))
     if any(high <= low for low, high in (shared, columns, moving)):

@@ -22,6 +22,7 @@ from trnlab.nki.jit import launch, running
 from trnlab.nki.legacy import masking
 from trnlab.nki.legacy.issuing import emit, on_sbuf, turns_into
 from trnlab.nki.legacy.tensor import OldTensor
+from trnlab.nki.repeats import look
 from trnlab.nki.tensor import NkiTensor
 from trnlab.nki.tensors import check_shape
 
@@ -109,6 +110,8 @@ def assign(dst: Any, value: Any) -> None:
     elif not isinstance(value, OldTensor):
         emit(Memset, dst, value)
     elif not _same_place(dst, value):
+        if dst.storage.place == value.storage.place and dst.layout is value.layout:
+            look()  # parts of one tensor: in other iterations they may be the same part
         copy_into(dst, value)
 
 

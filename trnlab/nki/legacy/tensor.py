@@ -10,6 +10,7 @@ from trnlab.nki.legacy.index import Index, Mask, Ranges
 from trnlab.nki.legacy.loops import LoopIndex
 from trnlab.nki.legacy.pattern import ALL
 from trnlab.nki.legacy.subscript import as_index, first_of, inside, plan, without_ellipsis
+from trnlab.nki.repeats import bend
 from trnlab.nki.tensor import DynamicSlice, NkiTensor
 from trnlab.nki.unread import measured, plain
 from trnlab.sim.core import Run
@@ -194,6 +195,7 @@ class OldTensor(NkiTensor):
 
     def _loose(self, made: Layout, offset: int, axes: Any) -> "OldTensor":
         """A view that may leave its tensor, until a mask says which part of it is meant."""
+        bend()
         view = OldTensor(self.storage, made, self.offset)  # its own place may not exist
         view.offset, view.axes = offset, axes
         return view
