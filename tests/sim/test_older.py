@@ -103,7 +103,7 @@ def summed(x, y):
         total = nl.zeros((128, 4096), np.float32)
         row = nl.load(y[turn])
         for i in nl.sequential_range(count):
-            total[...] = nl.add(kept[i], row)
+            total[...] = nl.add(total, nl.add(kept[i], row))
         nl.store(out[turn], total)
     return out
 
@@ -114,6 +114,49 @@ def test_what_one_line_computes_leaves_all_together():
     size = 4 * 128 * 4096
     assert found["spill_save_bytes"] == 12 * size
     assert found["spill_reload_bytes"] == 3 * 12 * size
+
+
+@nki.jit
+def crossed(x):
+    """Everything is made column by column, then used once, row by row."""
+    rows, columns = x.shape[:2]
+    out = nl.ndarray(x.shape, x.dtype, buffer=nl.shared_hbm)
+    kept = nl.ndarray((rows, columns, nl.par_dim(128), 1024), np.float32)
+    for j in nl.affine_range(columns):
+        for i in nl.affine_range(rows):
+            kept[i, j] = nisa.tensor_scalar(nl.load(x[i, j]), np.multiply, 2.0)
+    for i in nl.affine_range(rows):
+        for j in nl.affine_range(columns):
+            nl.store(out[i, j], kept[i, j])
+    return out
+
+
+def test_tiles_that_are_used_once_leave_one_by_one():
+    """Of 64 tiles of 4 KiB 44 fit; the others leave and come back."""
+    found = totals(crossed, zeros(16, 4, 128, 1024))
+    assert found["spill_save_bytes"] == found["spill_reload_bytes"] == 20 * 4 * 128 * 1024
+
+
+@nki.jit
+def halves(x):
+    """Halves of tiles are made and used apart; the results are zeroed for nothing."""
+    out = nl.ndarray((6, 128, 4096), x.dtype, buffer=nl.shared_hbm)
+    kept = nl.ndarray((6, nl.par_dim(128), 8192), np.float32)
+    sums = nl.zeros((6, nl.par_dim(128), 4096), np.float32)
+    for i in nl.affine_range(6):
+        for half in nl.affine_range(2):
+            here = nl.ds(half * 4096, 4096)
+            kept[i, :, here] = nisa.tensor_scalar(nl.load(x[i, :, here]), np.multiply, 2.0)
+    for i in nl.affine_range(6):
+        sums[i] = nl.add(kept[5 - i, :, 0:4096], kept[5 - i, :, 4096:8192])
+        nl.store(out[i], sums[i])
+    return out
+
+
+def test_parts_of_a_tile_that_are_used_apart_leave_apart():
+    """Six tiles of 32 KiB are half a tile too much, and nothing else is kept."""
+    found = totals(halves, zeros(6, 128, 8192))
+    assert found["spill_save_bytes"] == found["spill_reload_bytes"] == 4 * 128 * 4096
 
 
 @nki.jit

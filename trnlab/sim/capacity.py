@@ -1,5 +1,6 @@
 """How much on-chip memory a program needs at once, in program order."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,11 +44,15 @@ def misplaced(made: Buffer, unit: int, place: Place) -> OutOfMemory:
     )
 
 
-def needs(program: Program, core: Core) -> list[Need]:
-    """The peak of SBUF and PSUM on each core that the program uses."""
+def needs(program: Program, core: Core, heirs: Iterable[int] = ()) -> list[Need]:
+    """The peak of SBUF and PSUM on each core that the program uses.
+
+    ``heirs`` lie where the operand lay that they are made from.
+    """
     if not program.buffers:
         return [Need(space, 0, 0, size, ()) for space, size in _sizes(core)]
     first, last = program.lifetimes()
+    first[list(heirs)] += 1
     _, spaces, rows, row_bytes, cores, _, _, _, placed = zip(*program.buffers, strict=True)
     table = _Tensors(
         np.array(spaces), np.array(rows), np.array(row_bytes), np.array(cores),
@@ -86,7 +91,7 @@ def _peak(
     floating = np.flatnonzero(mine & ~table.placed)
     first, last = table.first[floating], table.last[floating]
     sizes = room_of(space, table.rows[floating], table.row_bytes[floating], core)
-    level, at = _fullest(first, last, sizes)
+    level, at = fullest(first, last, sizes)
     alive = floating[(first <= at) & (at <= last)]
     live = [facts[i] for i in alive.tolist()] + placed
     ordered = tuple(sorted(live, key=lambda f: -f.row_bytes))
@@ -105,7 +110,7 @@ def room_of(space: str, rows: np.ndarray, row_bytes: np.ndarray, core: Core) -> 
     return -(-row_bytes // share)
 
 
-def _fullest(first: np.ndarray, last: np.ndarray, sizes: np.ndarray) -> tuple[int, int]:
+def fullest(first: np.ndarray, last: np.ndarray, sizes: np.ndarray) -> tuple[int, int]:
     """The largest sum of sizes that are alive at once, and an instruction where it is reached."""
     if not len(sizes):
         return 0, -1

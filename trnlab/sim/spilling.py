@@ -1,9 +1,10 @@
 """What the older compiler does with a program that needs more SBUF than there is.
 
 Where the tiles that one line makes are what is too much, all of them leave SBUF between the loops
-that use them: what was loaded is loaded again, what was computed is stored once. Else the tile that
-is needed last makes way whenever there is no room. The evidence is in the HBM counters of NKIBench
-(`trnlab validate`).
+that use them: what was loaded is loaded again, what was computed is stored once. A line that makes
+more than SBUF holds at all has tiles that leave one by one, as all do where no line is to blame:
+the one that is needed last makes way whenever there is no room. The evidence is in the HBM counters
+of NKIBench (`trnlab validate`).
 """
 
 import itertools
@@ -14,19 +15,24 @@ import numpy as np
 
 from trnlab.isa.tile import LAYOUTS, Space, layout
 from trnlab.machine.chip import Core
-from trnlab.sim.capacity import Need, needs, room_of
+from trnlab.sim.capacity import fullest, needs, room_of
 from trnlab.sim.cost import whole_tile_cost
 from trnlab.sim.program import BufferFacts, Program
+from trnlab.sim.splitting import split, without_overwritten
 
 NEVER = 1 << 60
 
 
 def fitted_in(program: Program, core: Core) -> Program:
     """The program with the spills that make it fit in SBUF; one that fits is left alone."""
-    need = max(
-        (n for n in needs(program, core) if n.space == "sbuf"), key=lambda n: n.over, default=None
-    )
-    return _Spills(program, core, need).run() if need and need.over else program
+    if not _is_over(program, core):
+        return program
+    program = split(without_overwritten(program))
+    return _Spills(program, core).run() if _is_over(program, core) else program
+
+
+def _is_over(program: Program, core: Core) -> bool:
+    return any(need.over for need in needs(program, core) if need.space == "sbuf")
 
 
 @dataclass
@@ -39,23 +45,25 @@ class _Spills:
 
     program: Program
     core: Core
-    need: Need
     now: dict[int, int] = field(default_factory=dict)
     live: dict[int, None] = field(default_factory=dict)  # in SBUF
     away: set[int] = field(default_factory=set)  # not in SBUF, but needed again
     home: dict[int, int] = field(default_factory=dict)  # copies in HBM that are still good
+    leaving: dict[int, list[int]] = field(default_factory=dict)  # together, after an instruction
+    saved: dict[int, dict[int, None]] = field(default_factory=dict)  # of those, when
 
     def __post_init__(self) -> None:
         program = self.program
         first, last = program.lifetimes()
-        self.first, self.last = first.tolist(), last.tolist()
+        self.lives, self.first, self.last = (first, last), first.tolist(), last.tolist()
         self.buffers, self.costs = list(program.buffers), list(program.costs)
-        self.sizes = room_of(
+        self.rooms = room_of(
             "sbuf",
             np.array([facts.rows for facts in program.buffers]),
             np.array([facts.row_bytes for facts in program.buffers]),
             self.core,
-        ).tolist()
+        )
+        self.sizes = self.rooms.tolist()
         self.ends: dict[int, list[int]] = {}
         for buffer, end in enumerate(self.last):
             if end >= 0 and self._counts(buffer):
@@ -65,7 +73,7 @@ class _Spills:
         self.starts = (3 * np.append(starts, counts.sum())).tolist()
         self._find_users()
         self.loads = {b: n for b, n in enumerate(self.filled_at) if n >= 0 and self._is_load(b, n)}
-        self.returns = self._returns()
+        self._choose()
         self.heads, self.operands = program.heads[:0], program.operands[:0]
 
     def _counts(self, buffer: int) -> bool:
@@ -80,18 +88,19 @@ class _Spills:
         order = np.argsort(tensors, kind="stable")
         cuts = np.searchsorted(tensors[order], np.arange(len(self.buffers) + 1))
         self.users = [number[order[a:b]].tolist() for a, b in itertools.pairwise(cuts)]
-        self.filled_at = [-1] * len(self.buffers)  # by one phase of writes before all reads
+        self.writers: list[list[int]] = []
+        self.filled_at = [-1] * len(self.buffers)  # the last write before the first read
         for buffer, (a, b) in enumerate(itertools.pairwise(cuts)):
             mine = order[a:b]
             wrote = written[mine]
-            if self._counts(buffer) and wrote.any():
-                last = int(np.flatnonzero(wrote)[-1])
-                if wrote[: last + 1].all():
-                    self.filled_at[buffer] = int(number[mine[last]])
+            self.writers.append(number[mine[wrote]].tolist())
+            if self._counts(buffer) and len(wrote) and wrote[0]:
+                phase = len(wrote) if wrote.all() else int(np.argmin(wrote))
+                self.filled_at[buffer] = int(number[mine[phase - 1]])
 
     def _is_load(self, buffer: int, number: int) -> bool:
         cost, at = self.costs[self.program.heads[3 * number]], self.starts[number]
-        if not cost.is_transfer or cost.reads != 1 or self.first[buffer] != number:
+        if not cost.is_transfer or cost.reads != 1 or self.writers[buffer] != [number]:
             return False
         facts, here = self.buffers[buffer], LAYOUTS[self.program.operands[at + 1]]
         whole = here.size * here.itemsize == facts.rows * facts.row_bytes
@@ -99,56 +108,76 @@ class _Spills:
 
     # --- tiles that leave all together
 
-    def _group(self) -> set[int]:
-        """The tiles of the one line that takes most, if without them everything fits."""
-        index = {id(facts): number for number, facts in enumerate(self.program.buffers)}
-        lines: dict[int, int] = {}
-        for facts in self.need.live:
-            if self.filled_at[index[id(facts)]] >= 0:
-                line = self._line(index[id(facts)])
-                lines[line] = lines.get(line, 0) + facts.row_bytes
-        place = max(lines, key=lambda p: lines[p], default=-1)
-        if place < 0 or lines[place] < self.need.over:
-            return set()
-        return {b for b, n in enumerate(self.filled_at) if n >= 0 and self._line(b) == place}
+    def _choose(self) -> None:
+        """Whether the tiles of the line that takes most leave together, and who leaves alone.
+
+        Lines that make more than SBUF holds and do not come back in a loop are left aside first.
+        """
+        tiles = np.array([b for b, n in enumerate(self.filled_at) if n >= 0], np.int64)
+        lines = np.array([self._line(b) for b in tiles.tolist()], np.int64)
+        aside, room = np.zeros(len(tiles), bool), self.core.sbuf.usable
+        self.alone = set(tiles.tolist())
+        while not aside.all():
+            here = tiles[~aside]
+            first, last = self.lives[0][here], self.lives[1][here]
+            level, at = fullest(first, last, self.rooms[here])
+            taken = np.bincount(lines[~aside], self.rooms[here] * ((first <= at) & (at <= last)))
+            most = lines == taken.argmax()
+            if level <= room or taken.max() < min(room, level - room):
+                return
+            self._find_absences(set(tiles[most].tolist()))
+            if self.leaving:
+                self.alone = set(tiles[aside].tolist())
+                return
+            aside |= most
 
     def _line(self, buffer: int) -> int:
         """Where a tensor gets its contents."""
         return self.program.heads[3 * self.filled_at[buffer] + 1]
 
-    def _returns(self) -> set[tuple[int, int]]:
-        """When tiles of such a line come back: where a loop uses them again after other loads."""
-        self.group = self._group()
-        loads = sorted(n for b, n in self.loads.items() if b not in self.group)
-        found: set[tuple[int, int]] = set()
-        for tile in self.group:
-            lines: dict[int, int] = {}
-            for number in self.users[tile]:
-                if number <= self.filled_at[tile]:
-                    continue
-                place = self.program.heads[3 * number + 1]
-                since = lines.get(place)
-                if since is not None and bisect_left(loads, number) > bisect_left(loads, since):
-                    found.add((tile, number))
-                    lines.clear()
-                lines[place] = number
-        return found
+    def _find_absences(self, group: set[int]) -> None:
+        """After which instructions tiles leave, and after which they are stored.
+
+        They leave where other loads come before the next use, if a line uses some of them again
+        after such loads.
+        """
+        loads = sorted(n for b, n in self.loads.items() if b not in group)
+        gaps: list[tuple[int, int]] = []
+        again = False
+        for tile in sorted(group):
+            filled = self.filled_at[tile]
+            uses = [n for n in dict.fromkeys(self.users[tile]) if n > filled]
+            if self.writers[tile][-1] > filled:  # updated in place
+                uses.insert(0, filled)
+            lines: set[int] = set()
+            for before, after in itertools.pairwise(uses):
+                lines.add(self.program.heads[3 * before + 1])
+                if bisect_left(loads, after) > bisect_left(loads, before):
+                    gaps.append((before, tile))
+                    again |= self.program.heads[3 * after + 1] in lines
+        for before, tile in gaps if again else ():
+            self.leaving.setdefault(before, []).append(tile)
+            if tile not in self.loads:
+                writers = self.writers[tile]
+                wrote = writers[bisect_right(writers, before) - 1]
+                self.saved.setdefault(wrote, {})[tile] = None
 
     # --- one pass
 
     def run(self) -> Program:
         """The program with tiles stored and loaded again."""
         heads, operands = self.program.heads.tolist(), self.program.operands
-        back = {tile for tile, _ in self.returns} - self.loads.keys()
-        saved = {self.filled_at[tile]: tile for tile in back}
         for number in range(self.program.count):
             kind, place, core = heads[3 * number : 3 * number + 3]
             touched = operands[self.starts[number] : self.starts[number + 1]].tolist()
             self._prepare(number, self.costs[kind].writes, place, touched, kind)
             self.heads.extend((kind, place, core))
             self.operands.extend(touched)
-            if number in saved:
-                self._save(saved[number], place)
+            for tile in self.saved.get(number, ()):
+                self._save(tile, place)
+            for tile in self.leaving.get(number, ()):
+                self._drop(tile)
+                self.away.add(tile)
             self._end(number)
         return replace(
             self.program, heads=self.heads, operands=self.operands, buffers=self.buffers,
@@ -169,9 +198,6 @@ class _Spills:
             touched[i] = self.now.get(touched[i], touched[i])
 
     def _present(self, number: int, name: int, place: int) -> None:
-        if (name, number) in self.returns:
-            self._drop(name)
-            self.away.add(name)
         if name in self.away:
             self._bring(number, name, place)
         elif self.first[name] == number and name not in self.live and self._counts(name):
@@ -184,8 +210,6 @@ class _Spills:
         facts = self.buffers[name]
         self.taken[facts.core] += self.sizes[name]
         self.live[name] = None
-        if self.group:  # they give the room that was short
-            return
         while self.taken[facts.core] > self.core.sbuf.usable and self._spill(
             number, facts.core, place
         ):
@@ -199,14 +223,12 @@ class _Spills:
 
     def _spill(self, number: int, core: int, place: int) -> bool:
         """Moves the tile that is needed last out of SBUF; False where there is none."""
-        best, name = (False, 0), -1
-        short = self.taken[core] - self.core.sbuf.usable
+        latest, name = -1, -1
         for other in self.live:
-            when = self._next_use(other, number)
-            if other not in self.busy and self.buffers[other].core == core and when < NEVER:
-                worth = self.sizes[other] >= short, when
-                if worth > best:
-                    best, name = worth, other
+            if other in self.alone and other not in self.busy and self.buffers[other].core == core:
+                when = self._next_use(other, number)
+                if latest < when < NEVER:
+                    latest, name = when, other
         if name < 0:
             return False
         if name not in self.home and name not in self.loads:
