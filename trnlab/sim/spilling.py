@@ -51,6 +51,7 @@ class _Spills:
     home: dict[int, int] = field(default_factory=dict)  # copies in HBM that are still good
     leaving: dict[int, list[int]] = field(default_factory=dict)  # together, after an instruction
     saved: dict[int, dict[int, None]] = field(default_factory=dict)  # of those, when
+    enough: bool = False  # whether they give the room that is short
 
     def __post_init__(self) -> None:
         program = self.program
@@ -109,14 +110,13 @@ class _Spills:
     # --- tiles that leave all together
 
     def _choose(self) -> None:
-        """Whether the tiles of the line that takes most leave together, and who leaves alone.
+        """Whether the tiles of the line that takes most leave together, and give all the room.
 
         Lines that make more than SBUF holds and do not come back in a loop are left aside first.
         """
         tiles = np.array([b for b, n in enumerate(self.filled_at) if n >= 0], np.int64)
         lines = np.array([self._line(b) for b in tiles.tolist()], np.int64)
         aside, room = np.zeros(len(tiles), bool), self.core.sbuf.usable
-        self.alone = set(tiles.tolist())
         while not aside.all():
             here = tiles[~aside]
             first, last = self.lives[0][here], self.lives[1][here]
@@ -127,7 +127,7 @@ class _Spills:
                 return
             self._find_absences(set(tiles[most].tolist()))
             if self.leaving:
-                self.alone = set(tiles[aside].tolist())
+                self.enough = not aside.any()
                 return
             aside |= most
 
@@ -210,10 +210,10 @@ class _Spills:
         facts = self.buffers[name]
         self.taken[facts.core] += self.sizes[name]
         self.live[name] = None
-        while self.taken[facts.core] > self.core.sbuf.usable and self._spill(
-            number, facts.core, place
-        ):
-            pass
+        room = self.core.sbuf.usable
+        while not self.enough and self.taken[facts.core] > room:
+            if not self._spill(number, facts.core, place):
+                break
 
     def _drop(self, name: int) -> None:
         if name in self.live:
@@ -225,7 +225,7 @@ class _Spills:
         """Moves the tile that is needed last out of SBUF; False where there is none."""
         latest, name = -1, -1
         for other in self.live:
-            if other in self.alone and other not in self.busy and self.buffers[other].core == core:
+            if other not in self.busy and self.buffers[other].core == core:
                 when = self._next_use(other, number)
                 if latest < when < NEVER:
                     latest, name = when, other

@@ -51,11 +51,11 @@ def traces_of(program: Program, chip: Chip, cores: int, ranks: int) -> list[Trac
 def _traces(
     program: Program, chip: Chip, cores: int, ranks: int, *, loose: bool = False
 ) -> list[Trace]:
-    held, stays = timed(program, chip, cores * ranks, loose=loose)
+    held, stays, heirs = timed(program, chip, cores * ranks, loose=loose)
     names = tuple(c.name for c in program.costs)
     wheres = tuple(f"{code.co_filename}:{line}" for code, line in program.places)
     totals, tensors = _totals(program, cores, ranks), moved_tensors(program)
-    peaks = needs(program, chip.core)
+    peaks = needs(program, chip.core, heirs)
     traces = []
     for rank in range(ranks):
         mine = held if ranks == 1 else _part(held, program, cores, ranks, rank)
