@@ -33,11 +33,10 @@ in_python = [0.0]  # instructions that this process has scheduled so: a matter o
 
 
 class Timed(NamedTuple):
-    """The rows of a trace, which tensor was held from when until when, and who lies on whom."""
+    """The rows of a trace, and which tensor was held from when until when."""
 
     rows: dict[str, Any]
     stays: dict[str, np.ndarray]
-    heirs: tuple[int, ...] = ()  # tensors that lie where an operand lay
 
 
 def timed(program: Program, chip: Chip, cores: int, *, loose: bool = False) -> Timed:
@@ -45,10 +44,7 @@ def timed(program: Program, chip: Chip, cores: int, *, loose: bool = False) -> T
     rules = _rules(chip, cores, loose)
     flat = flattened(program, chip.core, rules)
     how = compiled if _pays(program.count) else interpreted
-    found = how(flat, *priced(program.costs, chip, rules), rules)
-    unplaced = ~np.array([facts.placed for facts in program.buffers], bool)
-    heirs = np.flatnonzero(unplaced & (flat.memory >= 0) & ~flat.takes.astype(bool))
-    return found._replace(heirs=tuple(heirs.tolist()))
+    return how(flat, *priced(program.costs, chip, rules), rules)
 
 
 def interpreted(flat: Flat, prices: list[Price], callers: list[int], rules: Rules) -> Timed:

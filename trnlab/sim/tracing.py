@@ -11,6 +11,7 @@ from trnlab.sim.lowering import placed
 from trnlab.sim.moved import moved_tensors
 from trnlab.sim.older import with_its_loads
 from trnlab.sim.program import BufferFacts, Program
+from trnlab.sim.rooms import heirs
 from trnlab.sim.state import RANK
 from trnlab.sim.timed import timed
 from trnlab.trace import HELD, MEMORIES, QUEUES, Trace
@@ -51,11 +52,11 @@ def traces_of(program: Program, chip: Chip, cores: int, ranks: int) -> list[Trac
 def _traces(
     program: Program, chip: Chip, cores: int, ranks: int, *, loose: bool = False
 ) -> list[Trace]:
-    held, stays, heirs = timed(program, chip, cores * ranks, loose=loose)
+    held, stays = timed(program, chip, cores * ranks, loose=loose)
     names = tuple(c.name for c in program.costs)
     wheres = tuple(f"{code.co_filename}:{line}" for code, line in program.places)
     totals, tensors = _totals(program, cores, ranks), moved_tensors(program)
-    peaks = needs(program, chip.core, heirs)
+    peaks = needs(program, chip.core, heirs(program) if loose else ())
     traces = []
     for rank in range(ranks):
         mine = held if ranks == 1 else _part(held, program, cores, ranks, rank)
