@@ -9,7 +9,7 @@ from trnlab.machine.chip import Chip, Core
 from trnlab.sim.capacity import room_of
 from trnlab.sim.cost import Cost
 from trnlab.sim.program import Program
-from trnlab.sim.regions import Regions, number_regions
+from trnlab.sim.regions import number_regions, overlaps
 from trnlab.sim.rooms import heirs
 from trnlab.sim.state import COLLECTIVE, COMPUTE, TRANSFER, WIDTH, Flat, Price, Rules
 from trnlab.trace import MEMORIES, QUEUES
@@ -19,8 +19,7 @@ def flattened(program: Program, core: Core, rules: Rules) -> Flat:
     """What a schedule reads of a program, in arrays."""
     heads = np.frombuffer(program.heads, np.int64).reshape(-1, 3)
     touched, keys = number_regions(program)
-    regions = Regions(program.buffers, keys)
-    owner = np.array(regions.owner, np.int64)
+    owner = keys[:, 0].copy()
     tensors = len(program.buffers)
     memory, size, takes, gives, room = _rooms(program, core, rules)
     used = np.flatnonzero((memory >= 0) & (np.bincount(owner, minlength=tensors) > 0))
@@ -28,8 +27,8 @@ def flattened(program: Program, core: Core, rules: Rules) -> Flat:
     ending = used[np.argsort(last[used], kind="stable")]
     edges = [program.edges.get(number, ()) for number in range(program.count)]
     return Flat(
-        heads[:, 0], heads[:, 1], heads[:, 2], np.array(touched, np.int64),
-        *_lists(regions.overlaps), owner, np.searchsorted(owner, np.arange(tensors + 1)),
+        heads[:, 0], heads[:, 1], heads[:, 2], touched,
+        *overlaps(program.buffers, keys), owner, np.searchsorted(owner, np.arange(tensors + 1)),
         memory, size, takes, gives, room,
         np.searchsorted(last[ending], np.arange(program.count + 1)), ending,
         *(_lists(edges) if program.edges else (_none(), _none())),

@@ -93,8 +93,8 @@ class _Operands:
     def __init__(self, program: Program) -> None:
         kinds = program.kinds()
         starts, counts, _ = program.spans()
-        numbers, self.keys = number_regions(program)
-        self.region = np.array(numbers, np.int64)
+        self.region, keys = number_regions(program)
+        self.keys = list(map(tuple, keys.tolist()))
         self.first = np.append(starts, counts.sum())
         self.instruction, self.written = program.accesses()
         self.tensor = np.frombuffer(program.operands, np.int64)[::3]

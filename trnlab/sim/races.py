@@ -37,7 +37,7 @@ from trnlab.isa.pair import CoreBarrier
 from trnlab.isa.tile import LAYOUTS, Tile
 from trnlab.sim import memory
 from trnlab.sim.program import Program
-from trnlab.sim.regions import Key, Regions, number_regions
+from trnlab.sim.regions import Key, number_regions, overlapping
 
 
 class Touch(NamedTuple):
@@ -88,8 +88,9 @@ def meetings(program: Program, witness: Witness | None) -> Iterator[Meeting]:
     threads = program.threads()
     if not len(threads) or (threads == threads[0]).all():
         return
-    numbers, keys = number_regions(program)
-    steps = _Steps(program, threads, numbers)
+    numbers, columns = number_regions(program)
+    keys: list[Key] = list(map(tuple, columns.tolist()))
+    steps = _Steps(program, threads, numbers.tolist())
     foes = _foes(steps, program, keys)
     if not foes:
         return
@@ -147,7 +148,7 @@ def _foes(steps: _Steps, program: Program, keys: list[Key]) -> dict[int, list[in
         writers |= {t for t, w in uses if w}
     shared = {b for b, (everyone, writers) in buffers.items() if len(everyone) > 1 and writers}
     mine = [r for r in users if keys[r][0] in shared]
-    overlaps = Regions(program.buffers, [keys[r] for r in mine]).overlaps
+    overlaps = overlapping(program.buffers, [keys[r] for r in mine])
     found: dict[int, list[int]] = {}
     for a, others in zip(mine, overlaps, strict=True):
         near = [
@@ -192,7 +193,7 @@ class _Past:
     """What must have happened before an instruction, as bits, one for each access that matters."""
 
     def __init__(self, program: Program, keys: list[Key], cores: int) -> None:
-        self.regions = Regions(program.buffers, keys).overlaps
+        self.regions = overlapping(program.buffers, keys)
         self.shared = [program.buffers[key[0]].space == "hbm" for key in keys]
         # By region: of HBM for each core, which knows only what it did itself, else for all.
         self.wrote: list[dict[int, int]] = [{} for _ in range(cores)]
