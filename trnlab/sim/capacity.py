@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from trnlab.errors import OutOfMemory, Place
 from trnlab.isa.tile import Buffer
 from trnlab.machine.chip import Core
-from trnlab.sim.program import BufferFacts, Program
+from trnlab.sim.program import Program, Tensors
+from trnlab.trace import MEMORIES
+
+Lives = tuple[np.ndarray, np.ndarray]  # of each tensor: first and last instruction
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Need:
     core: int
     peak: int
     usable: int
-    live: tuple[BufferFacts, ...]  # at the fullest point, largest first
+    live: tuple[int, ...]  # tensors at the fullest point, largest first
 
     @property
     def over(self) -> int:
@@ -51,16 +53,11 @@ def needs(program: Program, core: Core, heirs: Iterable[int] = ()) -> list[Need]
     """
     if not program.buffers:
         return [Need(space, 0, 0, size, ()) for space, size in _sizes(core)]
-    first, last = program.lifetimes()
-    first[list(heirs)] += 1
-    _, spaces, rows, row_bytes, cores, _, _, _, placed = zip(*program.buffers, strict=True)
-    table = _Tensors(
-        np.array(spaces), np.array(rows), np.array(row_bytes), np.array(cores),
-        np.array(placed), first, last,
-    )  # fmt: skip
+    table, lives = program.tensors(), program.lifetimes()
+    lives[0][list(heirs)] += 1
     return [
-        _peak(program, space, number, size, table, core)
-        for number in sorted(set(cores))
+        _peak(space, number, size, table, lives, core)
+        for number in np.unique(table.core).tolist()
         for space, size in _sizes(core)
     ]
 
@@ -69,33 +66,17 @@ def _sizes(core: Core) -> tuple[tuple[str, int], tuple[str, int]]:
     return ("sbuf", core.sbuf.usable), ("psum", core.psum.usable)
 
 
-class _Tensors(NamedTuple):
-    """All tensors of a program, one array for each of what is known."""
-
-    space: np.ndarray
-    rows: np.ndarray
-    row_bytes: np.ndarray
-    core: np.ndarray
-    placed: np.ndarray
-    first: np.ndarray  # instruction; -1 for a tensor that is never touched
-    last: np.ndarray
-
-
-def _peak(
-    program: Program, space: str, number: int, usable: int, table: _Tensors, core: Core
-) -> Need:
-    mine = (table.space == space) & (table.core == number) & (table.first >= 0)
-    facts = program.buffers
-    placed = [facts[i] for i in np.flatnonzero(mine & table.placed).tolist()]
-    fixed = max((f.end for f in placed), default=0)
-    floating = np.flatnonzero(mine & ~table.placed)
-    first, last = table.first[floating], table.last[floating]
+def _peak(space: str, number: int, usable: int, table: Tensors, lives: Lives, core: Core) -> Need:
+    used = (table.memory == MEMORIES.index(space)) & (table.core == number) & (lives[0] >= 0)
+    placed = np.flatnonzero(used & table.placed)
+    fixed = int((table.base_byte + table.row_bytes)[placed].max(initial=0))
+    floating = np.flatnonzero(used & ~table.placed)
+    first, last = lives[0][floating], lives[1][floating]
     sizes = room_of(space, table.rows[floating], table.row_bytes[floating], core)
     level, at = fullest(first, last, sizes)
-    alive = floating[(first <= at) & (at <= last)]
-    live = [facts[i] for i in alive.tolist()] + placed
-    ordered = tuple(sorted(live, key=lambda f: -f.row_bytes))
-    return Need(space, number, level + fixed, usable, ordered)
+    live = np.append(floating[(first <= at) & (at <= last)], placed)
+    ordered = live[np.argsort(-table.row_bytes[live], kind="stable")]
+    return Need(space, number, level + fixed, usable, tuple(ordered.tolist()))
 
 
 def room_of(space: str, rows: np.ndarray, row_bytes: np.ndarray, core: Core) -> np.ndarray:

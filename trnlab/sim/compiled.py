@@ -73,7 +73,7 @@ def _compiled() -> Callable[..., Any]:
     for module in MODULES:
         for function in vars(module).values():
             if isfunction(function) and function.__module__ == module.__name__:
-                register_jitable(function)
+                register_jitable(forceinline=True)(function)
     stamp = crc32("".join(map(getsource, MODULES)).encode())  # what is kept is for this source
 
     def passed(flat: Any, prices: Any, callers: Any, rules: Any) -> Any:

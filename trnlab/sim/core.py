@@ -79,7 +79,7 @@ class Run:
         strict, preload = self.api == "nki", "psum_preload" in self.core.can
         self.executor: Executor = Executor(self.report, self.doubt, strict, preload=preload)
         self._lines: dict[tuple[int, int], int] = {}  # by code (its id: hashes are slow) and line
-        self._shapes: dict[Any, tuple[int, str, int, int]] = {}  # of tensors that were found legal
+        self._shapes: dict[Any, tuple[int, BufferFacts]] = {}  # of tensors that were found legal
         self._head = self.program.heads.extend
         self._operand = self.program.operands.extend
 
@@ -108,17 +108,18 @@ class Run:
         """Makes a tensor; its bytes appear when it is first written."""
         buffers = self.program.buffers
         place, index = self.place(2), len(buffers)
-        name = name or f"t{index}"
-        known = self._shapes.get((space, dtype, shape)) if address is None else None
+        kind = space, dtype, shape, place, self.core_index
+        known = self._shapes.get(kind) if address is None else None
         if known is not None:  # most tensors are made many times, in loops
-            pitch, kind, rows, row_bytes = known
-            buffers.append(BufferFacts(name, kind, rows, row_bytes, self.core_index, place))
-            return self._kept(Buffer(index, name, space, dtype, shape, None, place, pitch))
-        made = self._kept(Buffer(index, name, space, dtype, shape, address, place))
+            pitch, facts = known
+            buffers.append(facts._replace(name=name) if name else facts)
+            made = Buffer(index, name or f"t{index}", space, dtype, shape, None, place, pitch)
+            return self._kept(made)
+        made = self._kept(Buffer(index, name or f"t{index}", space, dtype, shape, address, place))
         row_bytes = made.row_bytes
-        kind = "hbm" if space in HBM_SPACES else space.name
+        memory_ = "hbm" if space in HBM_SPACES else space.name
         rows = made.nbytes // row_bytes
-        facts = BufferFacts(name, kind, rows, row_bytes, self.core_index, place)
+        facts = BufferFacts(name, memory_, rows, row_bytes, self.core_index, place)
         if address is not None:
             facts = facts._replace(base_partition=address[0], base_byte=address[1], placed=True)
         buffers.append(facts)
@@ -128,8 +129,8 @@ class Run:
                 limit=f"{MAX_TENSOR:,} bytes",
                 place=self.program.place(place),
             )
-        if not made.on_chip or self._check_shape(made):
-            self._shapes[space, dtype, shape] = made.pitch, kind, rows, row_bytes
+        if (not made.on_chip or self._check_shape(made)) and address is None:
+            self._shapes[kind] = made.pitch, facts._replace(name="")
         return made
 
     def _kept(self, made: Buffer) -> Buffer:

@@ -33,22 +33,23 @@ def found_in(
 
 def _capacity(program: Program, core: Core, api: str) -> Iterator[Found]:
     for need in needs(program, core):
-        if not need.over or need.live[0].row_bytes > need.usable:
+        live = [program.tensor(number) for number in need.live]
+        if not need.over or live[0].row_bytes > need.usable:
             continue  # a tensor that fits nowhere was named where it was made
-        if api != "nki" and not any(f.placed for f in need.live):
+        if api != "nki" and not any(f.placed for f in live):
             program.notes.setdefault(
                 f"{need.space} needs {need.peak:,} bytes a partition of {need.usable:,}: the "
                 "older compiler would rotate or spill tiles, which is not modelled"
             )
             continue
         largest = ", ".join(
-            f"{f.name} {f.row_bytes:,} B ({program.place(f.place)})" for f in need.live[:4]
+            f"{f.name} {f.row_bytes:,} B ({program.place(f.place)})" for f in live[:4]
         )
         error = OutOfMemory(
             f"{need.space} is over capacity by {need.over:,} bytes a partition",
             {"needed": f"{need.peak:,} bytes a partition", "largest": largest},
             f"{need.usable:,} bytes a partition on {core.name}",
-            program.place(need.live[0].place),
+            program.place(live[0].place),
             "free tiles earlier, use smaller or narrower ones, or load them again",
             "nki.language.ndarray",
         )
@@ -56,7 +57,7 @@ def _capacity(program: Program, core: Core, api: str) -> Iterator[Found]:
 
 
 def _clash(program: Program, clash: Clash) -> Overlap:
-    tensor, other = program.buffers[clash.tensor], program.buffers[clash.by]
+    tensor, other = program.tensor(clash.tensor), program.tensor(clash.by)
     what = (
         f"{tensor.name} is read after {other.name} has overwritten it"
         if clash.overwritten
@@ -85,7 +86,7 @@ def _whereabouts(facts: BufferFacts) -> str:
 
 
 def _race(program: Program, meeting: Meeting) -> Race:
-    name = program.buffers[meeting.buffer].name
+    name = program.tensor(meeting.buffer).name
     grid = bool(program.instances)
     first, second = meeting.first, meeting.second
     return Race(
@@ -115,7 +116,7 @@ def _told(program: Program, touch: Touch) -> str:
 
 
 def _shared_note(program: Program, meeting: Meeting, witness: Witness | None) -> str:
-    name, first, second = program.buffers[meeting.buffer].name, meeting.first, meeting.second
+    name, first, second = program.tensor(meeting.buffer).name, meeting.first, meeting.second
     told = "with the same values" if witness else "and no values say whether they agree"
     if first.dynamic or second.dynamic:
         told = "if the indices meet"

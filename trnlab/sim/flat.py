@@ -1,7 +1,6 @@
 """A program as arrays that its schedule reads."""
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain
 
 import numpy as np
 
@@ -25,42 +24,37 @@ def flattened(program: Program, core: Core, rules: Rules) -> Flat:
     used = np.flatnonzero((memory >= 0) & (np.bincount(owner, minlength=tensors) > 0))
     last = program.lifetimes()[1]
     ending = used[np.argsort(last[used], kind="stable")]
-    edges = [program.edges.get(number, ()) for number in range(program.count)]
     return Flat(
         heads[:, 0], heads[:, 1], heads[:, 2], touched,
         *overlaps(program.buffers, keys), owner, np.searchsorted(owner, np.arange(tensors + 1)),
         memory, size, takes, gives, room,
         np.searchsorted(last[ending], np.arange(program.count + 1)), ending,
-        *(_lists(edges) if program.edges else (_none(), _none())),
+        *_edges(program),
     )  # fmt: skip
 
 
-def _none() -> np.ndarray:
-    return np.zeros(0, np.int64)
-
-
-def _lists(parts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Lists of numbers, one behind the other: where each begins, and all of them."""
-    starts = np.fromiter(accumulate(map(len, parts), initial=0), np.int64, len(parts) + 1)
-    return starts, np.fromiter(chain.from_iterable(parts), np.int64, int(starts[-1]))
+def _edges(program: Program) -> tuple[np.ndarray, np.ndarray]:
+    """Who else each instruction waits for, and where its part of them begins."""
+    waiting = sorted(program.edges)
+    counts = np.zeros(program.count + 1, np.int64)
+    counts[[number + 1 for number in waiting]] = [len(program.edges[n]) for n in waiting]
+    producers = [producer for number in waiting for producer in program.edges[number]]
+    return np.cumsum(counts), np.array(producers, np.int64)
 
 
 def _rooms(program: Program, core: Core, rules: Rules) -> Iterable[np.ndarray]:
     """Of each tensor its memory and size, and whether it takes and gives room; the memories."""
-    _, spaces, rows, row_bytes, cores, _, _, base, is_placed = map(
-        np.array, zip(*program.buffers, strict=True)
-    )
-    memory, size = np.full(len(rows), -1), np.zeros(len(rows), np.int64)
-    usable = core.sbuf.usable, core.psum.usable
-    room = np.tile(np.array(usable), rules.cores)
+    table = program.tensors()
+    memory = np.where(table.memory < 0, -1, 2 * table.core + table.memory)
+    size = np.zeros(len(memory), np.int64)
+    usable = np.tile((core.sbuf.usable, core.psum.usable), rules.cores)
     for number, space in enumerate(MEMORIES):
-        mine = spaces == space
-        memory[mine] = 2 * cores[mine] + number
-        size[mine] = room_of(space, rows[mine], row_bytes[mine], core)
-    kept = is_placed & (memory >= 0)  # what the kernel places leaves less for the rest
-    ends = (base + row_bytes)[kept]
-    np.minimum.at(room, memory[kept], np.array(usable)[memory[kept] % 2] - ends)
-    takes, gives = ~is_placed, ~is_placed
+        mine = table.memory == number
+        size[mine] = room_of(space, table.rows[mine], table.row_bytes[mine], core)
+    room, kept = usable.copy(), table.placed & (memory >= 0)
+    ends = (table.base_byte + table.row_bytes)[kept]  # what the kernel places leaves less
+    np.minimum.at(room, memory[kept], usable[memory[kept]] - ends)
+    takes, gives = ~table.placed, ~table.placed
     if rules.loose:
         found = heirs(program)
         takes[list(found)] = False

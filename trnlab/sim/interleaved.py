@@ -79,7 +79,7 @@ def _beside(one: Rectangle, other: Rectangle) -> bool:
 
 
 def _error(program: Program, one: Key, between: Key, lines: tuple[int, int]) -> IllegalInstruction:
-    names = [program.buffers[key[0]].name for key in (one, between)]
+    names = [program.tensor(key[0]).name for key in (one, between)]
     what = names[1] if names[0] != names[1] else "another part of it"
     return IllegalInstruction(
         f"a matmul goes on with a sum in {names[0]} after one of {what} in the same PSUM bank",

@@ -142,7 +142,7 @@ def _dependences(program: Program, loop: Loop, operands: _Operands) -> Iterator[
         does = "write" if other.writes else "read"
         yield OrderDependence(
             f"iterations of a parallel loop write what others {does}",
-            {"tensor": program.buffers[tensor].name,
+            {"tensor": program.tensor(tensor).name,
              "loop": str(program.place(loop.place)),
              f"{does}s": str(program.place(other.place))},
             "sums and other updates in place that any order gives the same result",

@@ -199,13 +199,12 @@ class _Merging:
             (n for n in needs(self.program, self.core) if n.space == "sbuf"), key=lambda n: n.peak
         )
         places = np.frombuffer(self.program.heads, np.int64)[1::3]
-        live = {id(facts) for facts in need.live}
-        lines: dict[int, tuple[int, bool]] = {}
+        lines, live = dict[int, tuple[int, bool]](), set(need.live)
         for tile in self.loads:
             facts = self.program.buffers[tile]
             line = int(places[self.first_write[tile]])
             size, here = lines.get(line, (0, False))
-            lines[line] = max(size, facts.row_bytes), here or id(facts) in live
+            lines[line] = max(size, facts.row_bytes), here or tile in live
         ahead = max((size for size, here in lines.values() if not here), default=0)
         room = need.usable - 2 * (need.peak + ahead)
         return room if room >= 0 else None

@@ -12,6 +12,7 @@ import numpy as np
 from trnlab.errors import IllegalInstruction
 from trnlab.sim.execute import Entry
 from trnlab.sim.program import Program
+from trnlab.trace import MEMORIES
 
 READ, WRITE, START, ADD = 0, 1, 2, 3
 
@@ -26,7 +27,7 @@ class Midway(NamedTuple):
     def error(self, program: Program) -> IllegalInstruction:
         """The finding in the form of every error."""
         return IllegalInstruction(
-            f"a matmul adds to {program.buffers[self.tensor].name} after it was read",
+            f"a matmul adds to {program.tensor(self.tensor).name} after it was read",
             {"read at": str(program.place(self.read))},
             "a sum in PSUM is read when it is complete",
             program.place(self.added),
@@ -78,6 +79,6 @@ def events(program: Program, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     instruction = np.repeat(np.arange(program.count), counts)
     rank = np.arange(len(instruction)) - np.repeat(starts, counts)
     places = np.frombuffer(program.operands, np.int64).reshape(-1, 3)
-    psum = np.array([f.space == "psum" for f in program.buffers], bool)[places[:, 0]]
+    psum = (program.tensors().memory == MEMORIES.index("psum"))[places[:, 0]]
     event = np.where(rank < writes[instruction], kinds[numbers[instruction]], READ)
     return instruction[psum], event[psum], places[psum]

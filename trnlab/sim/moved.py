@@ -25,7 +25,7 @@ def moved_tensors(program: Program) -> tuple[tuple[int, int, str], ...]:
     places = np.frombuffer(program.heads, np.int64)[1::3][rows]
     buffers = np.frombuffer(program.operands, np.int64)[::3]
     written, read = buffers[starts[rows]], buffers[starts[rows] + counts[rows] - 1]
-    in_hbm = np.array([facts.space == "hbm" for facts in program.buffers], bool)
+    in_hbm = program.tensors().memory < 0
     told = np.where(in_hbm[read] & ~in_hbm[written], read, written)
     order = np.lexsort((read, written, places, kinds[rows]))
     lines, told = np.stack((kinds[rows], places), axis=1)[order], told[order]
@@ -35,7 +35,7 @@ def moved_tensors(program: Program) -> tuple[tuple[int, int, str], ...]:
         lines[fresh].tolist(), np.split(told, fresh[1:]), strict=True
     ):
         once = several[np.sort(np.unique(several, return_index=True)[1])].tolist()
-        names = dict.fromkeys(_name(program.buffers[tensor], where) for tensor in once)
+        names = dict.fromkeys(_name(program.tensor(tensor), where) for tensor in once)
         names.pop("", None)
         if names:
             found.append((kind, place, _listed(list(names))))

@@ -13,12 +13,16 @@ import numpy as np
 
 from trnlab.errors import Place
 from trnlab.sim.cost import Cost
+from trnlab.trace import MEMORIES
 
 
 class BufferFacts(NamedTuple):
-    """What scheduling needs to know of a buffer after it is gone."""
+    """What scheduling needs to know of a buffer after it is gone.
 
-    name: str
+    Those that differ by nothing, as in the iterations of a loop, are one object.
+    """
+
+    name: str  # empty where the kernel gave none
     space: str  # sbuf, psum or hbm
     rows: int
     row_bytes: int
@@ -32,6 +36,19 @@ class BufferFacts(NamedTuple):
     def end(self) -> int:
         """The byte a partition behind a placed tensor."""
         return self.base_byte + self.row_bytes
+
+
+class Tensors(NamedTuple):
+    """The same of all buffers of a program, as columns."""
+
+    memory: np.ndarray  # index in MEMORIES; -1 for HBM
+    rows: np.ndarray
+    row_bytes: np.ndarray
+    core: np.ndarray
+    place: np.ndarray
+    base_partition: np.ndarray
+    base_byte: np.ndarray
+    placed: np.ndarray
 
 
 @dataclass
@@ -81,6 +98,22 @@ class Program:
         """The source line with that number."""
         code, line = list(self.places)[index]
         return Place(code.co_filename, line)
+
+    def tensor(self, number: int) -> BufferFacts:
+        """The buffer with that number, with the name that it goes by."""
+        facts = self.buffers[number]
+        return facts if facts.name else facts._replace(name=f"t{number}")
+
+    def tensors(self) -> Tensors:
+        """What is known of every buffer."""
+        objects = np.fromiter(map(id, self.buffers), np.int64, len(self.buffers))
+        _, first, which = np.unique(objects, return_index=True, return_inverse=True)
+        rows = [
+            (MEMORIES.index(f.space) if f.space in MEMORIES else -1, *f[2:])
+            for f in map(self.buffers.__getitem__, first.tolist())
+        ]
+        columns = np.array(rows, np.int64).reshape(-1, len(Tensors._fields))[which].T.copy()
+        return Tensors(*columns)._replace(placed=columns[-1].astype(bool))
 
     def kinds(self) -> np.ndarray:
         """The cost of each instruction, as an index."""

@@ -58,7 +58,6 @@ class Progression:
 
     last: "_Block"
     step: np.ndarray
-    named: list[bool]  # which of its tensors have a name of their own
 
     @classmethod
     def found(cls, program: Program, marks: list[Mark], apart: int = 1) -> "Progression | None":
@@ -79,12 +78,7 @@ class Progression:
             step, over = np.divmod(step, apart)
             if over.any():
                 return None
-        named = [f"t{i}" != a.name for i, a in enumerate(one.tensors, marks[-3].buffers)]
-        again = [f"t{i}" != a.name for i, a in enumerate(two.tensors, marks[-2].buffers)]
-        facts = zip(one.tensors, two.tensors, named, strict=True)
-        if named != again or not all(_alike(a, b, keeps) for a, b, keeps in facts):
-            return None
-        return cls(two if apart == 1 else one, step, named)
+        return cls(two if apart == 1 else one, step)
 
     def predicts(self, program: Program, begin: Mark, end: Mark, ahead: int) -> bool:
         """Whether an iteration so many further on is the one recorded between two marks."""
@@ -94,10 +88,7 @@ class Progression:
         expected = last.operands + ahead * self.step
         moved = begin.buffers - last.start.buffers  # it was run too early, and made its own early
         expected[last.own, 0] = last.operands[last.own, 0] + moved
-        facts = enumerate(zip(last.tensors, block.tensors, self.named, strict=True), begin.buffers)
-        return bool((expected == block.operands).all()) and all(
-            _alike(a, b, keeps) and (keeps or b.name == f"t{i}") for i, (a, b, keeps) in facts
-        )
+        return bool((expected == block.operands).all())
 
     def write(self, program: Program, count: int, loop: Loop | None) -> None:
         """Records the next ``count`` iterations; ``loop`` is where they are counted."""
@@ -105,7 +96,7 @@ class Progression:
         program.heads.frombytes(np.tile(last.heads, count).tobytes())
         rows = last.operands[None] + numbers[:, None, None] * self.step[None]
         program.operands.frombytes(rows.tobytes())
-        self._make(program, count)
+        program.buffers += last.tensors * count
         heads, made = len(last.heads) // 3, len(last.tensors)
         for number in range(count):
             start, tensors = first.heads // 3 + number * heads, first.buffers + number * made
@@ -114,18 +105,6 @@ class Progression:
             if loop is not None:
                 loop.starts.append(start)
                 loop.tensors.append(tensors)
-
-    def _make(self, program: Program, count: int) -> None:
-        """The tensors of the next iterations."""
-        add, new, index = program.buffers.append, tuple.__new__, len(program.buffers)
-        kept = [
-            (facts.name if keeps else "", facts[1:])
-            for facts, keeps in zip(self.last.tensors, self.named, strict=True)
-        ]
-        for _ in range(count):
-            for name, rest in kept:
-                add(new(BufferFacts, (name or f"t{index}", *rest)))
-                index += 1
 
 
 @dataclass(frozen=True)
@@ -162,13 +141,9 @@ class _Block:
         return (
             len(self.heads) == len(other.heads)
             and len(self.operands) == len(other.operands)
-            and len(self.tensors) == len(other.tensors)
+            and self.tensors == other.tensors
             and bool((self.heads == other.heads).all())
             and bool((self.own == other.own).all())
             and self.loops == other.loops
             and self.reduced == other.reduced
         )
-
-
-def _alike(one: BufferFacts, other: BufferFacts, named: bool) -> bool:
-    return one[1:] == other[1:] and (not named or one.name == other.name)

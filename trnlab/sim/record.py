@@ -84,7 +84,7 @@ class Recorder(Run):
         operands = np.frombuffer(program.operands, np.int64).reshape(-1, 3).tolist()
         for row in operands:
             row[1] = layouts.setdefault(row[1], len(layouts))
-        facts = zip(self.made, program.buffers, strict=True)
+        facts = zip(self.made, map(program.tensor, range(len(program.buffers))), strict=True)
 
         def place(tile: Tile) -> list[int]:
             number = layouts.setdefault(tile.layout.index, len(layouts))

@@ -36,7 +36,7 @@ def rotated(program: Program) -> Program:
     cuts = np.flatnonzero(np.diff(tensors[order], prepend=-1, append=-1))
     for start, stop in itertools.pairwise(cuts):
         mine = order[start:stop]
-        facts = buffers[tensors[mine[0]]]
+        facts = program.tensor(int(tensors[mine[0]]))
         accesses = list(
             zip(number[mine].tolist(), written[mine].tolist(), table[mine, 1].tolist(),
                 table[mine, 2].tolist(), mine.tolist(), strict=True)

@@ -254,7 +254,7 @@ class _Spills:
         """Loads a tile again, from where its copy is or from where it came."""
         self.away.discard(name)
         fresh = self.now[name] = len(self.buffers)
-        self.buffers.append(self.buffers[name])
+        self.buffers.append(self.program.tensor(name))
         self._begin(number, name, place)
         if name in self.home:
             self._move(fresh, self.home[name], place, "spill_reload")

@@ -35,7 +35,8 @@ def split(program: Program) -> Program:
         names[part] = tile
         if several[tile]:
             names[part] = len(buffers)
-            buffers.append(buffers[tile]._replace(row_bytes=int(ends[part] - low[part])))
+            width = int(ends[part] - low[part])
+            buffers.append(program.tensor(int(tile))._replace(row_bytes=width))
     parts = np.cumsum(apart) - 1
     items = np.array([here.itemsize for here in LAYOUTS])[table[rows, 1]]
     table[rows, 0] = names[parts]

@@ -10,7 +10,7 @@ from trnlab.sim.launching import launched
 from trnlab.sim.lowering import placed
 from trnlab.sim.moved import moved_tensors
 from trnlab.sim.older import with_its_loads
-from trnlab.sim.program import BufferFacts, Program
+from trnlab.sim.program import Program
 from trnlab.sim.rooms import heirs
 from trnlab.sim.state import RANK
 from trnlab.sim.timed import timed
@@ -138,20 +138,17 @@ def _held(
     program: Program, stays: dict[str, np.ndarray], cores: int, rank: int
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The tensors on chip of a rank, in the order in which they were freed, and their names."""
-    facts = [program.buffers[tensor] for tensor in stays["tensor"].tolist()]
-    mine = np.array([f.core // cores == rank for f in facts], bool)
-    held = np.zeros(int(mine.sum()), HELD)
-    if not len(held):
-        return held, ()
-    columns = zip(*(f for f in facts if f.core // cores == rank), strict=True)
-    column = dict(zip(BufferFacts._fields, columns, strict=True))
-    number = {name: index for index, name in enumerate(dict.fromkeys(column["name"]))}
+    table = program.tensors()
+    mine = table.core[stays["tensor"]] // cores == rank
+    tensors = stays["tensor"][mine]
+    held = np.zeros(len(tensors), HELD)
+    names = [program.buffers[n].name or f"t{n}" for n in tensors.tolist()]
+    number = {name: index for index, name in enumerate(dict.fromkeys(names))}
     held["since"], held["until"] = stays["since"][mine], stays["until"][mine]
-    held["tensor"] = [number[name] for name in column["name"]]
-    held["memory"] = np.array(column["space"]) == MEMORIES[1]
-    held["core"] = np.array(column["core"]) % cores
-    held["where"], held["size"] = column["place"], column["row_bytes"]
-    held["byte"] = np.where(column["placed"], column["base_byte"], -1)
+    held["tensor"] = [number[name] for name in names]
+    held["memory"], held["core"] = table.memory[tensors], table.core[tensors] % cores
+    held["where"], held["size"] = table.place[tensors], table.row_bytes[tensors]
+    held["byte"] = np.where(table.placed, table.base_byte, -1)[tensors]
     return held, tuple(number)
 
 

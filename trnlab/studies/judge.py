@@ -182,7 +182,7 @@ def _timed(done: Replayed, chip: Chip, cores: int, inputs: int, passes: str) -> 
     summary = summarise(trace, chip)
     notes = list(run.program.notes)
     notes += [
-        f"argument {run.program.buffers[i].name} is never read"
+        f"argument {run.program.tensor(i).name} is never read"
         for i in range(inputs)
         if i not in done.read
     ]
