@@ -268,11 +268,18 @@ def validate(
     quick: Annotated[bool, typer.Option("--quick", help="with --again: no long kernels")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="as docs/accuracy.md")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="predictions only, to keep on file")] = False,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="each family by constants that never saw it")
+    ] = False,
 ) -> None:
     """Print predicted against published for every figure that the project holds."""
-    from trnlab.studies import accuracy
+    from trnlab.studies import accuracy, heldout
     from trnlab.studies import validate as study
 
+    if held_out:
+        unseen = heldout.held_out_again() if again else heldout.held_out()
+        typer.echo(heldout.written(unseen) if csv else accuracy.unseen(unseen), nl=not csv)
+        return
     if kind and kind not in study.KINDS:
         raise UnknownName("kind of figure", kind, study.KINDS)
     found = study.predicted_again(quick=quick, kind=kind) if again else study.remembered()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from trnlab.report.summary import BAND
-from trnlab.studies import accuracy
+from trnlab.studies import accuracy, heldout
+from trnlab.studies.heldout import families, held_out, held_out_again, widened
 from trnlab.studies.validate import (
     KINDS,
     Comparison,
@@ -128,8 +129,40 @@ def test_bytes_of_the_batched_product_together():
 
 def test_the_band_in_reports_is_that_of_the_kernels_that_were_timed():
     timed = [c for c in remembered() if c.row.metric == "seconds" and c.kind != "upper bound"]
-    latencies = [abs(c.error) for c in timed]
-    assert f"±{np.quantile(latencies, 0.8):.0%}".replace("%", " %") == BAND
+    assert f"±{np.quantile(widened(timed), 0.8):.0%}".replace("%", " %") == BAND
+
+
+# --- families that the constants have not seen
+
+
+def test_every_latency_is_predicted_without_its_family():
+    found = [r.id for r in figures() if kind_of(r) in heldout.KINDS]
+    assert [h.row.id for h in held_out()] == found, STALE
+
+
+def test_held_out_predictions_on_file_are_those_of_the_model():
+    known = {row.id for row in sample()}
+    found = [h for h in held_out() if h.row.id in known]
+    assert {heldout.family(h.row) for h in found} >= {"attention", "mlp", "add"}
+    for h in found:
+        again = heldout.predict(h.row, h.constants).predicted
+        assert again == pytest.approx(h.predicted, rel=1e-5), f"{h.row.id}: {STALE}"
+
+
+@pytest.mark.slow
+def test_all_held_out_predictions_on_file_are_those_of_the_model():
+    for known, again in zip(held_out(), held_out_again(), strict=True):
+        assert again.constants == pytest.approx(known.constants, rel=1e-4), STALE
+        assert again.predicted == pytest.approx(known.predicted, rel=1e-4), STALE
+
+
+def test_families_that_were_held_out():
+    found = {(f.chip, f.name): f for f in families()}
+    ladder = found.pop(("trn1", "add"))  # all that is known of two of the constants
+    assert ladder.unseen < 1.3
+    assert len(found) == 10
+    assert max(f.unseen for f in found.values()) < 0.11
+    assert max(f.worst for f in found.values()) < 0.32
 
 
 def test_constants_are_few():

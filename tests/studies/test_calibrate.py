@@ -18,7 +18,12 @@ def row(kernel, shape, value, chip="trn2"):
 
 
 def test_what_is_fitted_is_named():
-    assert fitted_paths(find_chip("trn2")) == ["core.timing.launch", "core.timing.profiler"]
+    assert fitted_paths(find_chip("trn2")) == [
+        "core.dma.wake_software",
+        "core.timing.reciprocal",
+        "core.timing.launch",
+        "core.timing.profiler",
+    ]
     assert fitted_paths(find_chip("trn3")) == []
 
 
@@ -97,7 +102,7 @@ def test_timings_of_other_chips_other_shapes_and_other_units():
 
 
 def test_too_few_timings_and_unknown_constants():
-    with pytest.raises(BadArguments, match="cannot fix 2 constants"):
+    with pytest.raises(BadArguments, match="cannot fix 4 constants"):
         calibrate([row("attention_fused", "length=512", 1e-5)], "trn2")
     with pytest.raises(UnknownName, match="launch"):
         calibrate([row("attention_fused", "length=512", 1e-5)], "trn2", ["core.timing.lunch"])

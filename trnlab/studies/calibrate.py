@@ -16,6 +16,7 @@ from trnlab.studies.validate import figures, is_quick, kind_of
 
 STEP = 0.25  # relative change of a constant that its effect is told by
 ROUNDS = 3
+FELT = 0.01  # of the time of some kernel: a constant that changes less when doubled is not known
 FAR = 1000  # times longer or shorter than predicted is another unit, not another constant
 
 
@@ -89,20 +90,27 @@ def calibrate(
             fix="time more kernels, or name fewer constants",
         )
     values = {path: _at(machine, path) for path in paths}
-    before, first = dict(values), _logs(mine, machine, values)
+    before, first = dict(values), logs(mine, machine, values)
     _check_units(mine, first)
     errors = first
     for number in range(ROUNDS):
         slopes = np.stack([_slope(mine, machine, values, path, errors) for path in paths], axis=1)
-        moves, *_ = np.linalg.lstsq(slopes, -errors, rcond=None)
-        tried = _moved(values, moves)
-        now = _logs(mine, machine, tried)
+        tried = moved(values, moves_of(slopes, errors))
+        now = logs(mine, machine, tried)
         say(f"round {number + 1}: {_size(errors):.2%} -> {_size(now):.2%}")
         if _size(now) >= _size(errors) * 0.999:
             break
         values, errors = tried, now
     pairs = zip(mine, np.expm1(first).tolist(), np.expm1(errors).tolist(), strict=True)
     return Fit(with_constants(machine, values), before, values, tuple(pairs))
+
+
+def moves_of(slopes: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """How much constants change, relatively; those that no row feels stay as they are."""
+    felt = np.abs(slopes).max(axis=0) >= FELT
+    moves = np.zeros(slopes.shape[1])
+    moves[felt] = np.linalg.lstsq(slopes[:, felt], -errors, rcond=None)[0]
+    return moves
 
 
 def _own() -> list[Measurement]:
@@ -127,7 +135,7 @@ def _at(chip: Chip, path: str) -> float:
     return float(known[path])
 
 
-def _logs(rows: Sequence[Measurement], chip: Chip, values: dict[str, float]) -> np.ndarray:
+def logs(rows: Sequence[Measurement], chip: Chip, values: dict[str, float]) -> np.ndarray:
     """The logarithm of predicted over measured, for each row."""
     machine = with_constants(chip, values)
     return np.array([np.log(_predicted(row, machine) / row.value) for row in rows])
@@ -163,10 +171,10 @@ def _slope(
     rows: Sequence[Measurement], chip: Chip, values: dict[str, float], path: str, at: np.ndarray
 ) -> np.ndarray:
     changed = values | {path: values[path] * (1 + STEP)}
-    return (_logs(rows, chip, changed) - at) / STEP
+    return (logs(rows, chip, changed) - at) / STEP
 
 
-def _moved(values: dict[str, float], moves: np.ndarray) -> dict[str, float]:
+def moved(values: dict[str, float], moves: np.ndarray) -> dict[str, float]:
     """Constants after a step, none of them less than half or more than twice what it was."""
     factors = np.clip(1 + moves, 0.5, 2.0).tolist()
     return {path: values[path] * f for path, f in zip(values, factors, strict=True)}
