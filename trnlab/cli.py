@@ -130,7 +130,9 @@ def chips(name: Annotated[str, typer.Argument(help="one chip, with every source"
 
 
 @app.command()
-def systems(name: Annotated[str, typer.Argument(help="one system, every source")] = "") -> None:
+def systems(
+    name: Annotated[str, typer.Argument(help="one system, with every source")] = "",
+) -> None:
     """Print the machines that chips are sold in: levels of links, with kind and source."""
     from trnlab.machine.catalogue.systems import system
     from trnlab.report.systems import system_sheet, systems_table
@@ -177,8 +179,12 @@ def migrate(
 
 @app.command()
 def score(
-    kernel: Annotated[str, typer.Argument(help="the candidate: FILE or FILE:KERNEL")],
-    reference: Annotated[str, typer.Argument(help="what is right: FILE or FILE:FUNCTION")],
+    kernel: Annotated[
+        str, typer.Argument(help="the candidate: FILE:KERNEL, or FILE with `kernel`")
+    ],
+    reference: Annotated[
+        str, typer.Argument(help="what is right: FILE:FUNCTION, or FILE with `reference`")
+    ],
     inputs: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads this at run time
         typer.Option("--in", help="an input: 'bf16[128,512]', 'scale=0.5'"),
@@ -295,7 +301,7 @@ def validate(
 @app.command()
 def calibrate(
     timings: Annotated[
-        str, typer.Argument(help="a CSV with kernel, shape, dtype, chip, seconds, perhaps clock")
+        str, typer.Argument(help="a CSV with kernel, shape, dtype, chip, seconds; docs/why.md")
     ] = "",
     chip: Annotated[str, typer.Option(help="trn1 or trn2")] = "trn2",
     constant: Annotated[

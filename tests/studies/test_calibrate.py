@@ -108,3 +108,67 @@ def test_too_few_timings_and_unknown_constants():
         calibrate([row("attention_fused", "length=512", 1e-5)], "trn2", ["core.timing.lunch"])
     with pytest.raises(BadArguments, match="lacks 'length'"):
         calibrate([row("attention_fused", "n=512", 1e-5)], "trn2", ["core.timing.launch"])
+
+
+KERNEL = """
+import nki
+import nki.isa as nisa
+import nki.language as nl
+
+
+@nki.jit
+def scaled(a, scale):
+    assert a.shape[1] > 1
+    out = nl.ndarray(a.shape, a.dtype, buffer=nl.shared_hbm)
+    tile = nl.ndarray(a.shape, a.dtype)
+    nisa.dma_copy(tile, a)
+    nisa.tensor_scalar(tile, tile, nl.multiply, scale)
+    nisa.dma_copy(out, tile)
+    return out
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "mine.py").write_text(KERNEL)
+
+    def timings(*rows):
+        path = tmp_path / "mine.csv"
+        path.write_text(HEAD + "".join(f"{tmp_path}/mine.py:{row}\n" for row in rows))
+        return read(str(path), KERNELS)
+
+    return timings
+
+
+def test_kernels_of_users_are_timed_too(own):
+    path = "core.timing.launch"
+    slower = with_constants(find_chip("trn2"), {path: 12e-6})
+    shapes = ["f32[128,64]; scale=2.0", "bf16[128,2048]; 3"]
+    rows = own(*(f'scaled,"{shape}",,trn2,1' for shape in shapes))
+    assert [row.shape for row in rows] == shapes
+    times = [seconds(row, traces(row, slower), slower) for row in rows]
+    rows = own(*(f'scaled,"{s}",,trn2,{t}' for s, t in zip(shapes, times, strict=True)))
+    fit = calibrate(rows, "trn2", [path])
+    assert fit.after[path] == pytest.approx(12e-6, rel=0.01)
+    assert "scaled f32[128,64]; scale=2.0 (device)" in report(fit)
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "said"),
+    [
+        ('scale,"f32[128,64]; 2.0",,trn2,1', UnknownName, "did you mean 'scaled'?"),
+        ('scaled,"f32[200,64]; 2.0",,trn2,1', BadArguments, "because  .* spans 200 partitions"),
+        ('scaled,"f99[128,64]; 2.0",,trn2,1', BadArguments, "line 2: no number format"),
+        ('scaled,"f32[128,64]",,trn2,1', BadArguments, "missing a required argument: 'scale'"),
+    ],
+)
+def test_kernels_of_users_that_cannot_run(own, row, kind, said):
+    with pytest.raises(kind, match=said):
+        calibrate(own(row), "trn2", ["core.timing.launch"])
+
+
+def test_what_a_users_kernel_raises_names_the_line_of_the_timing(own):
+    with pytest.raises(AssertionError) as caught:
+        calibrate(own('scaled,"f32[128,1]; 2.0",,trn2,1'), "trn2", ["core.timing.launch"])
+    (note,) = caught.value.__notes__
+    assert note.endswith("mine.csv, line 2: with f32[128,1]; 2.0")

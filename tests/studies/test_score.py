@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import trnlab
 from trnlab import cli
 from trnlab.errors import BadArguments, UnknownName
+from trnlab.studies import score as score_module
 from trnlab.studies.judge import compare
 from trnlab.studies.request import MB, request_of
 from trnlab.studies.score import score, score_files
@@ -222,6 +223,24 @@ def test_candidates_that_do_something_else(attack: str, verdict: str, said: str)
     assert said in told["error"]
 
 
+@pytest.mark.parametrize("attack", ["held = bytearray(1 << 40)", "import time\ntime.sleep(600)"])
+def test_cases_that_the_candidate_did_not_live_to_see_end_as_it_did(attack: str):
+    told = scored(KERNEL + attack, hidden=[[SHAPE, SHAPE]], seconds=3)
+    assert told["verdict"] == "limit"
+    assert [case["verdict"] for case in told["cases"]] == ["limit", "limit"]
+    assert told["cases"][0]["error"] == told["error"]
+
+
+def test_an_answer_has_the_same_entries_when_nobody_is_left_to_give_it(monkeypatch):
+    usual = scored(KERNEL + "1 / 0")
+    monkeypatch.setattr(score_module, "PATIENCE", -240)
+    told = scored(reference="import time\ntime.sleep(600)", compute=0.5)
+    assert told["verdict"] == "limit"
+    assert told["error"] == "computing the program and the reference took longer than 0.5 s"
+    assert told.keys() == usual.keys()
+    assert told["receipt"].items() <= usual["receipt"].items()
+
+
 @LINUX
 @pytest.mark.parametrize(
     ("attack", "said"),
@@ -419,6 +438,7 @@ def test_the_service_lives(service: Service):
         ({}, {"Host": "evil.example"}, 403, "answers to that only"),
         ({}, {"Authorization": "Bearer guess"}, 401, "token"),
         ({}, {"path": "/elsewhere"}, 404, "nothing at"),
+        ({}, {"method": "PUT"}, 501, "Unsupported method"),
     ],
 )
 def test_malformed_requests_are_refused(

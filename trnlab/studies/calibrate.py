@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from trnlab.errors import BadArguments, TrnlabError, UnknownName
+from trnlab.errors import BadArguments, TrnlabError, UnknownName, Violations
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.machine.facts import numbers
@@ -85,7 +85,8 @@ def calibrate(
         )
     if len(mine) < len(paths):
         raise BadArguments(
-            f"{len(mine)} timings on {machine.key} cannot fix {len(paths)} constants",
+            f"{len(mine)} timing{'s' * (len(mine) > 1)} on {machine.key} cannot fix "
+            f"{len(paths)} constants",
             limit="at least one timing a constant",
             fix="time more kernels, or name fewer constants",
         )
@@ -145,14 +146,20 @@ def _predicted(row: Measurement, machine: Chip) -> float:
     try:
         return seconds(row, traces(row, machine), machine)
     except (TrnlabError, ValueError, MemoryError) as error:
-        if f"shape of {row.kernel}" in str(error):  # it says which size is missing
+        said = f"shape of {row.kernel}" in str(error)  # which size is missing
+        if said or isinstance(error, UnknownName):
             raise
-        why = str(error).partition("\n")[0]
+        first = error.found[0] if isinstance(error, Violations) else error
+        dtype = f" in {row.dtype}" if row.dtype else ""
+        source = "" if row.is_own else "; see trnlab/kernels/validation"
         raise BadArguments(
-            f"{row.id}: {row.kernel} cannot run with {row.shape} in {row.dtype} on {row.chip}",
-            {"because": why},
-            fix="give a shape that the kernel takes; see trnlab/kernels/validation",
+            f"{row.id}: {row.kernel} cannot run with {row.shape}{dtype} on {row.chip}",
+            {"because": str(first).partition("\n")[0]},
+            fix=f"give a shape that the kernel takes{source}",
         ) from None
+    except Exception as error:
+        error.add_note(f"{row.id}: with {row.shape}")
+        raise
 
 
 def _check_units(rows: Sequence[Measurement], errors: np.ndarray) -> None:
@@ -190,7 +197,8 @@ def report(fit: Fit) -> str:
     lines += [f"{path:<28}{fit.before[path]:>12.4g} {fit.after[path]:>12.4g}" for path in fit.after]
     lines += ["", f"{'timing':<60}{'before':>9}{'after':>9}"]
     lines += [
-        f"{f'{row.kernel} {row.shape} {row.dtype} ({row.clock})':<60}{old:>+9.1%}{new:>+9.1%}"
+        f"{f'{row.kernel} {row.shape} {row.dtype}'.rstrip() + f' ({row.clock})':<60}"
+        f"{old:>+9.1%}{new:>+9.1%}"
         for row, old, new in fit.residuals
     ]
     return "\n".join(lines)

@@ -83,7 +83,7 @@ def _told(error: BaseException) -> dict[str, str]:
         what = error
         if isinstance(error, SyntaxError):
             line, what = error.lineno, error.msg
-        text = f"kernel.py:{line}: {type(error).__name__}: {what}"
+        text = f"kernel.py:{line}: {type(error).__name__}: {what}".removesuffix(": ")
     text = text.replace(os.getcwd() + os.sep, "")  # the same in every folder
     return {"error": type(error).__name__, "text": text[:TEXT]}
 

@@ -43,9 +43,10 @@ def judge(asked: dict[str, Any], lines: Sequence[bytes]) -> dict[str, Any]:
     walls, *programs = lines or [b""]
     chip = find_chip(asked["chip"])
     reference = _reference(asked)
-    cases = []
+    cases, told = [], {"verdict": "correct"}
     for inputs, line in zip_longest([asked["inputs"], *asked["hidden"]], programs):
-        told = _case(asked, chip, reference, inputs, line)
+        if line is not None or told["verdict"] in ("correct", "wrong"):
+            told = _case(asked, chip, reference, inputs, line)
         cases.append(_veiled(told) if cases else {"inputs": list(inputs)} | told)
     verdict = max((case["verdict"] for case in cases), key=WORST.index)
     right = verdict == "correct"

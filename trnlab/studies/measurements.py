@@ -6,19 +6,23 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from trnlab.errors import BadArguments, UnknownName
+from trnlab import formats
+from trnlab.errors import BadArguments, TrnlabError, UnknownName
 from trnlab.machine.catalogue import chip as find_chip
+from trnlab.studies.inputs import make_shapes
 
 CLOCKS = ("device", "profiler", "launches", "")
 NEEDED = ("kernel", "shape", "dtype", "chip", "seconds")
 LARGEST = 2**20  # elements in one dimension
-DTYPES = ("fp32", "bf16", "fp16")
+DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass(frozen=True)
 class Measurement:
     """One published or own figure, in base units.
 
+    ``kernel`` is one of `trnlab.studies.timed`, with sizes by name as ``shape``; or a user's, as
+    ``FILE:KERNEL``, with inputs as ``shape``: those of `trnlab run --in`, between semicolons.
     ``clock`` says which of three times a row is: `device` latency, `profiler` total, or two
     `launches` added up; ``use`` is `fit`, `upper bound` or `context`.
     """
@@ -38,8 +42,20 @@ class Measurement:
     @property
     def sizes(self) -> dict[str, int]:
         """The shape as numbers: ``"M=128 K=512"`` is {"M": 128, "K": 512}."""
+        if self.is_own:
+            return {}
         parts = (part.partition("=") for part in self.shape.split() if "=" in part)
         return {name: int(value) for name, _, value in parts}
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the kernel is a user's."""
+        return ":" in self.kernel
+
+    @property
+    def inputs(self) -> list[str]:
+        """The inputs of a user's kernel: ``"f32[128,512]; scale=0.5"`` are two."""
+        return [text.strip() for text in self.shape.split(";")]
 
 
 @cache
@@ -94,10 +110,11 @@ def read(path: str, kernels: object) -> list[Measurement]:
 def _row(path: str, number: int, row: dict[str, str], kernels: object) -> Measurement:
     cells = {name: row.get(name, "").strip() for name in (*NEEDED, "clock")}
     where = f"{path}, line {number}"
-    if cells["kernel"] not in kernels:  # type: ignore[operator]
-        raise UnknownName(f"kernel ({where})", cells["kernel"], kernels)  # type: ignore[arg-type]
-    if cells["dtype"] not in DTYPES:
-        raise UnknownName(f"dtype ({where})", cells["dtype"], DTYPES)
+    own = ":" in cells["kernel"]
+    if not own and cells["kernel"] not in kernels:  # type: ignore[operator]
+        error = UnknownName("kernel", cells["kernel"], kernels)  # type: ignore[arg-type]
+        raise BadArguments(f"{where}: {error}", fix="name a kernel of your own FILE.py:KERNEL")
+    dtype = "" if own else _dtype(where, cells["dtype"])
     clock = cells["clock"] or "device"
     if clock not in CLOCKS:
         raise UnknownName(f"clock ({where})", clock, CLOCKS[:-1])
@@ -114,9 +131,29 @@ def _row(path: str, number: int, row: dict[str, str], kernels: object) -> Measur
     except UnknownName as error:
         raise BadArguments(f"{where}: {error}") from None
     made = Measurement(
-        where, cells["kernel"], cells["shape"], cells["dtype"], chip, "seconds", seconds, "s",
-        clock, "fit", path,
+        where, cells["kernel"], cells["shape"], dtype, chip, "seconds", seconds, "s", clock, "fit",
+        path,
     )  # fmt: skip
+    _check_shape(made)
+    return made
+
+
+def _dtype(where: str, text: str) -> str:
+    """What the project calls a number format: fp32, bf16 or fp16."""
+    try:
+        return DTYPES[formats.name(text)]
+    except (UnknownName, KeyError):
+        raise UnknownName(f"dtype ({where})", text, DTYPES.values()) from None
+
+
+def _check_shape(made: Measurement) -> None:
+    where = made.id
+    if made.is_own:
+        try:
+            make_shapes(made.inputs)
+        except TrnlabError as error:
+            raise BadArguments(f"{where}: {error}") from None
+        return
     try:
         sizes = made.sizes
     except ValueError:
@@ -128,14 +165,14 @@ def _row(path: str, number: int, row: dict[str, str], kernels: object) -> Measur
     for name, size in sizes.items():
         if not 1 <= size <= LARGEST:
             raise BadArguments(f"{where}: {name} is {size:,}", limit=f"1 to {LARGEST:,}")
-    return made
 
 
 def _agree(path: str, rows: list[Measurement]) -> None:
     """Two timings of one thing that differ by more than half cannot both be meant."""
     seen: dict[object, Measurement] = {}
     for row in rows:
-        key = row.kernel, tuple(sorted(row.sizes.items())), row.dtype, row.chip, row.clock
+        sizes = tuple(sorted(row.sizes.items())) or tuple(row.inputs)
+        key = row.kernel, sizes, row.dtype, row.chip, row.clock
         other = seen.setdefault(key, row)
         low, high = sorted((row.value, other.value))
         if high > 1.5 * low:

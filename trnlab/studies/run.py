@@ -2,7 +2,7 @@
 
 import runpy
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -145,21 +145,35 @@ def run_kernel(
     path: str, name: str, inputs: list[str], seed: int = 0, **changes: Any
 ) -> list[Result]:
     """Runs one kernel of a file on seeded inputs such as ``bf16[128,512]``."""
-    file = find_file(path)
+    with collecting(**changes) as found, _beside(path):
+        made = _loaded(path, name)
+        found.clear()
+        args, kwargs = make_inputs(inputs, seed)
+        check_names(kwargs, made.function)
+        made(*args, **kwargs)
+    return found
+
+
+def kernel_of(path: str, name: str) -> Kernel:
+    """One kernel of a file, which is executed for it with NKI's import names active."""
+    with collecting(), _beside(path):
+        return _loaded(path, name)
+
+
+@contextmanager
+def _beside(path: str) -> Iterator[None]:
+    """Lets what runs inside import what lies beside a file."""
     kept_path = list(sys.path)
-    sys.path.insert(0, str(file.parent))
+    sys.path.insert(0, str(find_file(path).parent))
     try:
-        with collecting(**changes) as found:
-            scope = runpy.run_path(str(file), run_name="trnlab_kernel")
-            found.clear()
-            kernel = _named(scope, name, path)
-            args, kwargs = make_inputs(inputs, seed)
-            made = kernel if isinstance(kernel, Kernel) else Kernel(kernel, api_of(kernel))
-            check_names(kwargs, made.function)
-            made(*args, **kwargs)
+        yield
     finally:
         sys.path[:] = kept_path
-    return found
+
+
+def _loaded(path: str, name: str) -> Kernel:
+    found = _named(runpy.run_path(str(find_file(path)), run_name="trnlab_kernel"), name, path)
+    return found if isinstance(found, Kernel) else Kernel(found, api_of(found))
 
 
 def _named(scope: dict[str, Any], name: str, path: str) -> Any:

@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trnlab import __version__
 from trnlab.errors import BadArguments
+from trnlab.machine.catalogue import chip as find_chip
 from trnlab.studies.confine import end_group
 from trnlab.studies.request import Request, request_of
 from trnlab.studies.watch import LOADED
@@ -62,18 +64,19 @@ def answer(request: Request) -> dict[str, Any]:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=environment, start_new_session=True,
     )  # fmt: skip
-    try:
-        out, err = process.communicate(json.dumps(request.as_json()).encode(), timeout=limit)
-    except subprocess.TimeoutExpired:
-        why = f"computing the program and the reference took longer than {request.compute:g} s"
-        return _none("limit", why)
-    finally:
-        end_group(process)
-        process.wait()
+    with process:  # which closes its pipes and waits for it
+        try:
+            out, err = process.communicate(json.dumps(request.as_json()).encode(), timeout=limit)
+        except subprocess.TimeoutExpired:
+            why = f"computing the program and the reference took longer than {request.compute:g} s"
+            return _none(request, "limit", why)
+        finally:
+            end_group(process)
     if out.endswith(b"\n"):
         return _settled(json.loads(out))
     *_, last = err.decode(errors="replace").strip().splitlines() or [""]
-    return _none("failed", f"the process that scores ended with {process.returncode}: {last[:500]}")
+    why = f"the process that scores ended with {process.returncode}: {last[:500]}"
+    return _none(request, "failed", why)
 
 
 def _settled(told: dict[str, Any]) -> dict[str, Any]:
@@ -84,11 +87,21 @@ def _settled(told: dict[str, Any]) -> dict[str, Any]:
     told["error"] = next((case["error"] for case in told["cases"] if case.get("error")), None)
     if stopped and told["verdict"] == "failed":
         told |= {"verdict": "limit", "error": stopped}
+        for case in told["cases"]:
+            if case["verdict"] == "failed":
+                case["verdict"] = "limit"
+                if "error" in case:
+                    case["error"] = stopped
     return told
 
 
-def _none(verdict: str, why: str) -> dict[str, Any]:
-    return {"verdict": verdict, "correct": False, "seconds": None, "cases": [], "error": why}
+def _none(request: Request, verdict: str, why: str) -> dict[str, Any]:
+    """The answer where the process that scores left none."""
+    receipt = {"trnlab": __version__, "chip": find_chip(request.chip).key, "seeds": request.seeds}
+    return {
+        "verdict": verdict, "correct": False, "seconds": None, "cases": [], "receipt": receipt,
+        "printed": "", "error": why,
+    }  # fmt: skip
 
 
 def describe(told: dict[str, Any]) -> str:

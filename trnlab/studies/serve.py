@@ -113,6 +113,10 @@ class Handler(BaseHTTPRequestHandler):
             return False
         return True
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answers what is no request of HTTP as everything else is answered: in JSON."""
+        self._refuse(int(code), message or "no request that this service knows")
+
     def _refuse(self, status: int, why: str) -> None:
         self.server.count(good=False)
         self.close_connection = True  # its body may not have been read

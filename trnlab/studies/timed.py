@@ -1,8 +1,8 @@
 """Predictions of what was measured: kernels by name and shape, and single instructions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import ml_dtypes
@@ -16,7 +16,9 @@ from trnlab.nki import isa as nisa
 from trnlab.nki import jit
 from trnlab.nki import language as nl
 from trnlab.nki.jit import Kernel, Settings
+from trnlab.studies.inputs import make_shapes
 from trnlab.studies.measurements import Measurement
+from trnlab.studies.run import kernel_of
 from trnlab.trace import Trace
 
 Sizes = dict[str, int]
@@ -108,22 +110,39 @@ def traces(
 ) -> list[Trace]:
     """The traces of the kernels that a row stands for, on its chip or another; no values."""
 
+    how = Settings(values=False, without=off)
+    found = []
+    for kernel, args, kwargs in _calls(row):
+        trace = jit.simulate(kernel, args, kwargs, how, chip or find_chip(row.chip)).trace
+        assert trace is not None
+        found.append(trace)
+    return found
+
+
+def _calls(row: Measurement) -> Iterator[tuple[Any, list[Any], dict[str, Any]]]:
+    """The kernels that a row stands for, with their arguments."""
+
     def zeros(*shape: int) -> np.ndarray:
         return np.zeros(shape, TYPES[row.dtype])
 
+    if row.is_own:
+        yield (_own(row.kernel), *make_shapes(row.inputs))
+        return
     try:
         calls = KERNELS[row.kernel](row.sizes, zeros)
     except KeyError as missing:
         raise BadArguments(
             f"{row.id}: the shape of {row.kernel} lacks {missing}", {"shape": row.shape}
         ) from None
-    how = Settings(values=False, without=off)
-    found = []
     for kernel, args in calls:
-        trace = jit.simulate(kernel, args, {}, how, chip or find_chip(row.chip)).trace
-        assert trace is not None
-        found.append(trace)
-    return found
+        yield kernel, args, {}
+
+
+@cache
+def _own(text: str) -> Kernel:
+    """A user's kernel, from ``FILE:KERNEL``."""
+    path, _, name = text.rpartition(":")
+    return kernel_of(path, name)
 
 
 def seconds(row: Measurement, made: list[Trace], chip: Chip) -> float:
