@@ -55,7 +55,7 @@ class ProgramError(TrnlabError):
 
     def __str__(self) -> str:
         rows = [("at", str(self.place))] if self.place else []
-        rows += [("limit", self.limit)] if self.limit else []
+        rows += [("limit", self.limit)] if self.limit and self.limit not in self.what else []
         rows += list(self.given.items())
         rows += [("fix", self.fix)] if self.fix else []
         rows += [("rule", self.rule)] if self.rule else []

@@ -319,3 +319,63 @@ def test_what_register_move_calls_its_source(version):
     else:
         with pytest.raises(Violations, match="register_move has no parameter imm"):
             value(kernel, DATA, api_version=version)
+
+
+def looped(body):
+    """A kernel that runs ``body(tile, list)`` around or in loops of the device."""
+
+    def kernel(a):
+        tile = load(a)
+        body(tile, [])
+        out = output(a.shape)
+        nisa.dma_copy(out, tile)
+        return out
+
+    return kernel
+
+
+def keeps(tile, held):
+    nl.fori_loop(0, 2, lambda _: held.append(nl.multiply(tile, 2.0)))
+    nisa.tensor_copy(tile, held[-1])
+
+
+def returns(tile, held):
+    nl.fori_loop(0, 2, lambda _: 1)
+
+
+def waits(tile, held):
+    nl.fori_loop(0, 2, lambda _: held.append(nisa.tensor_scalar(tile, tile, nl.add, 1.0)))
+    nisa.tensor_scalar(tile, tile, nl.add, 1.0).depends_on(held[-1])
+
+
+def waits_inside(tile, held):
+    def body(_):
+        first = nisa.tensor_scalar(tile, tile, nl.add, 1.0)
+        nisa.tensor_scalar(tile, tile, nl.add, 1.0).depends_on(first, *held)
+
+    held.append(nisa.tensor_scalar(tile, tile, nl.add, 1.0))
+    nl.fori_loop(0, 2, body)
+
+
+def ordered(tile, held):
+    with nl.no_reorder():
+        nl.while_loop(nisa.register_alloc(0), lambda r: r)
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        (keeps, "used outside of the iteration that made it"),
+        (returns, "the body of a fori_loop returned 1"),
+        (waits, "waits for one inside of a loop"),
+        (ordered, "inside of nl.no_reorder"),
+    ],
+)
+def test_what_loops_of_the_device_do_not_allow(body, what):
+    with pytest.raises(ProgramError) as wrong:
+        value(looped(body), DATA)
+    assert what in str(wrong.value)
+
+
+def test_waiting_inside_of_an_iteration():
+    assert np.array_equal(value(looped(waits_inside), DATA), DATA + 1 + 1 + 1 + 1 + 1)

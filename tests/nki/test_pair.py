@@ -136,9 +136,32 @@ def test_one_core_has_nobody_to_talk_to():
         trnlab.run(add_other)(A)
 
 
-def test_rules_are_checked_for_both():
-    with pytest.raises(Violations, match="needs a core with 'sendrecv'"):
+def test_the_first_generation_has_no_pairs():
+    with pytest.raises(BadArguments, match="trn1 does not join cores to a pair"):
         trnlab.run(add_other[2], chip="trn1")(A)
+    trnlab.run(add_other[2], chip="trn1", strict=False)(A)
+
+
+def test_both_cores_declare_the_same_tensors():
+    def kernel(a):
+        rows = 8 * (1 + nl.program_id(0))
+        out = nl.ndarray((rows, a.shape[1]), a.dtype, buffer=nl.shared_hbm)
+        if nl.program_id(0) == 0:
+            nisa.dma_copy(out, a[0:8, :])
+        return out
+
+    with pytest.raises(Violations, match="out0 in shared HBM is another tensor on another core"):
+        trnlab.run(entry.jit(kernel)[2])(A)
+
+
+def test_rules_are_checked_for_both():
+    def kernel(a):
+        tile = nl.load(a)
+        nisa.sendrecv(tile, tile, 2, 1 - nl.program_id(0), 0)
+        return a
+
+    with pytest.raises(Violations, match="ranks are 0 or 1"):
+        trnlab.run(entry.jit(kernel)[2])(A)
 
 
 def test_runs_are_the_same_every_time():

@@ -13,6 +13,7 @@ from trnlab.errors import UnsupportedPython
 from trnlab.isa.rules import LATEST, OLDER, Compiler, version_of
 from trnlab.nki import entry
 from trnlab.nki.subset import CONSTRUCTS, findings
+from trnlab.nki.versions import CAME, came_with
 from trnlab.studies.run import run_once
 
 A = np.ones((8, 8), np.float32)
@@ -167,7 +168,7 @@ WARNINGS = {
 
 
 def test_every_construct_is_tried():
-    elsewhere = {"yield", "async", "list as kernel argument", TRACED}
+    elsewhere = {"yield", "async", "list as kernel argument", TRACED, *map(came_with, CAME)}
     assert ERRORS.keys() | WARNINGS.keys() | elsewhere == CONSTRUCTS.keys()
 
 
@@ -216,7 +217,7 @@ TRACED = "number or list changed in a loop"
 @pytest.mark.parametrize("name", [name for name in CONSTRUCTS if name != TRACED])
 def test_the_older_api_rejects_nothing(name):
     assert not CONSTRUCTS[name].when.covers(Compiler(OLDER))
-    assert CONSTRUCTS[name].when.covers(LATEST)
+    assert CONSTRUCTS[name].when.covers(LATEST) == (name not in map(came_with, CAME))
 
 
 def carries(a):

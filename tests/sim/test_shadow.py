@@ -225,6 +225,14 @@ def test_low_precision_kept_as_fp32(how, monkeypatch):
     assert any("NKI_PRECISE_FP=0" in note for note in jit.results()[-1].notes)
 
 
+def test_fp16_is_not_among_what_is_kept():
+    def kernel(a):
+        return store(nl.multiply(nl.add(load(a), 2.0**-12, dtype=nl.float16), 3.0))
+
+    given = NORMAL.astype(np.float16)
+    assert same(value(entry.jit(kernel), given, precise=False), value(entry.jit(kernel), given))
+
+
 def test_low_precision_is_rounded_by_default(monkeypatch):
     plain = value(entry.jit(chain), NORMAL)
     assert plain.dtype == nl.bfloat16

@@ -69,7 +69,8 @@ class When:
         if len(current) == len(RELEASES) - 1:
             parts.append("nki")
         elif current:
-            until = " and later" if self.end is None else f" to {current[-1]}"
+            until = "" if len(current) == 1 else f" to {current[-1]}"
+            until = " and later" if self.end is None else until
             parts.append(f"nki {current[0]}{until}")
         return " and ".join(parts) + (f" with {self.mode}" if self.mode else "")
 

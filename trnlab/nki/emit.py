@@ -37,8 +37,8 @@ def emit(
     """
     kernel = kernel if grid is None else replace(kernel, grid=grid)
     target = chip_in_use(chip, kernel.options.get("platform_target"))
-    check_target(kernel.api, name_of(kernel), target, strict=True)
     cores, _ = instances_of(kernel.grid, kernel.api)
+    check_target(kernel.api, name_of(kernel), target, cores, strict=True)
     run = Recorder(target, api=kernel.api, cores=cores, compiler=compiler_for(kernel.api))
     here = Launch(run, tuple(size_of(part) for part in kernel.grid))
     with few_collections():

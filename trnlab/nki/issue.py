@@ -90,6 +90,13 @@ class NkiInstruction:
                     place=self.run.here(),
                     see="nki.isa.NkiInstruction",
                 )
+            if self.run.program.crosses_loops(producer.number, self.number):
+                raise BadArguments(
+                    "an instruction waits for one inside of a loop that the device runs",
+                    limit="instructions of the same iteration, or from before the loop",
+                    place=self.run.here(),
+                    see="nki.isa.NkiInstruction",
+                )
             self.run.program.edges.setdefault(self.number, []).append(producer.number)
         return self
 

@@ -254,8 +254,8 @@ def _attempt(
 ) -> Result:
     __tracebackhide__ = True
     target = chip_in_use(chip or how.chip, kernel.options.get("platform_target"))
-    check_target(kernel.api, name_of(kernel), target, strict=how.strict)
     cores, instances = instances_of(kernel.grid, kernel.api)
+    check_target(kernel.api, name_of(kernel), target, cores, strict=how.strict)
     run = run_for(how, without(target, how.without), kernel.api, cores)
     departures = set_rounding(run, how.precise, how.stochastic, how.trace_values > 0, how.bound)
     here = Launch(run, tuple(size_of(g) for g in kernel.grid), assume=how.assume)

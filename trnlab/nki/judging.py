@@ -13,8 +13,15 @@ from trnlab.sim.core import Run
 TARGETS = {"neuronxcc.nki": (2, 3), "nki": (2, 3, 4)}
 
 
-def check_target(api: str, kernel: str, target: Chip, *, strict: bool) -> None:
-    """Raises BadArguments where a kernel's API cannot be compiled for a chip."""
+def check_target(api: str, kernel: str, target: Chip, cores: int, *, strict: bool) -> None:
+    """Raises BadArguments where a kernel's API or its cores cannot be compiled for a chip."""
+    if strict and cores > 1 and "core_barrier" not in target.core.can:
+        raise BadArguments(
+            f"{target.key} does not join cores to a pair",
+            {"kernel": f"{kernel} on {cores} cores"},
+            "one core on this chip; two from NeuronCore-v3 on",
+            fix="launch it on one core, or choose another chip",
+        )
     if strict and target.generation not in TARGETS[api]:
         raise BadArguments(
             f"{api} does not target {target.key}",

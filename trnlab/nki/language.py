@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from trnlab import formats
-from trnlab.errors import BadArguments, IllegalInstruction, NotModelled, UnsupportedPython
+from trnlab.errors import BadArguments, IllegalInstruction, NotModelled
+from trnlab.isa.rules import only, since
 from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Space
 from trnlab.nki import isa as nisa
 from trnlab.nki.composite import *  # noqa: F403
 from trnlab.nki.jit import in_kernel, launch, running
 from trnlab.nki.lookup import absent
 from trnlab.nki.math import *  # noqa: F403
-from trnlab.nki.math import copy
+from trnlab.nki.math import copy, must
 from trnlab.nki.registers import VirtualRegister, counted, fori_loop, while_loop  # noqa: F401 - part of the language
 from trnlab.nki.repeats import ranged
 from trnlab.nki.tensor import DynamicSlice as ds  # noqa: F401 - part of the language
@@ -99,6 +100,7 @@ def ndarray(
     shape: Any, dtype: Any, buffer: Space = SBUF, name: str = "", address: Any = None
 ) -> NkiTensor:
     """An uninitialised tensor; ``address`` is (partition, byte) on chip."""
+    must(address is None, only("0.2", "0.3"), "ndarray", "has an address", "address= since nki 0.3")
     return make(shape, dtype, buffer, name, address)
 
 
@@ -213,6 +215,7 @@ def transpose(x: Any, dtype: Any = None) -> NkiTensor:
 
 def matmul(x: Any, y: Any, transpose_x: bool = False) -> NkiTensor:
     """x @ y in PSUM; the device takes x transposed."""
+    must(transpose_x, since("0.3"), "matmul", "is called without transpose_x", "transpose_x=True")
     if not transpose_x:
         turned = make(x.shape[::-1], x.dtype, PSUM)
         nisa.nc_transpose(turned, x)
@@ -265,17 +268,6 @@ globals()["range"] = range
 
 def dynamic_range(start: Any, stop: Any = None, step: int = 1) -> Iterator[VirtualRegister]:
     """A loop that the device runs: its bounds may be registers, and its index is one."""
-    run = running()
-    if run.core_index in run.in_order:
-        run.report(
-            UnsupportedPython,
-            "a loop of the device stands inside of nl.no_reorder()",
-            {},
-            "affine_range, sequential_range and static_range inside of nl.no_reorder()",
-            "put nl.no_reorder() inside of the loop",
-            "nki.language.dynamic_range",
-            rule="dynamic_range/stands-outside-of-no-reorder",
-        )
     return counted(start, stop, step)
 
 

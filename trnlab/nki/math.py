@@ -3,13 +3,22 @@
 from collections.abc import Callable
 from typing import Any
 
-from trnlab.errors import NotModelled
-from trnlab.isa.rules import before
-from trnlab.isa.tile import SBUF, Tile
+from trnlab.errors import IllegalInstruction, NotModelled
+from trnlab.isa.rules import When, before, code_of, since
+from trnlab.isa.tile import PSUM, SBUF, Tile
 from trnlab.nki import isa as nisa
 from trnlab.nki.jit import running
 from trnlab.nki.tensor import NkiTensor
 from trnlab.nki.tensors import given, make
+
+
+def must(holds: Any, when: When, name: str, what: str, limit: str) -> None:
+    """Reports what functions of some versions are known not to do (release notes of nki)."""
+    run = running()
+    if not holds and when.covers(run.compiler):
+        enforced, rule = {"enforced": f"by {when}"}, code_of(name, what)
+        see = f"nki.language.{name}"
+        run.report(IllegalInstruction, f"nl.{name} {what}", enforced, limit, see=see, rule=rule)
 
 
 def _binary(name: str, columns: bool = False) -> Callable[..., NkiTensor]:
@@ -88,7 +97,7 @@ bitwise_or = _binary("bitwise_or")
 bitwise_xor = _binary("bitwise_xor")
 left_shift = _binary("left_shift")
 right_shift = _binary("right_shift")
-power = _binary("power")
+_power = _binary("power")
 divide = _binary("divide")
 mod = _binary("mod")
 fmod = _binary("fmod")
@@ -132,10 +141,20 @@ def reciprocal(x: Any, dtype: Any = None) -> NkiTensor:
 
 
 def rsqrt(x: Any, dtype: Any = None) -> NkiTensor:
-    """1 / sqrt(x) on GpSimd, which does not reach PSUM (NKI 0.5 and later)."""
+    """1 / sqrt(x) on GpSimd, which does not reach PSUM; by the scalar engine before nki 0.5."""
     made = make(x.shape, given(dtype, x.dtype), SBUF)
-    nisa.tensor_scalar(made, x, "rsqrt", 0.0)
+    if before("0.5").covers(running().compiler):
+        nisa.activation(made, "rsqrt", x)
+    else:
+        nisa.tensor_scalar(made, x, "rsqrt", 0.0)
     return made
+
+
+def power(x: Any, y: Any, dtype: Any = None) -> NkiTensor:
+    """x to the power of y, element by element, on GpSimd."""
+    both = isinstance(x, Tile) and isinstance(y, Tile)
+    must(both, since("0.3"), "power", "is given a number", "two tiles of one shape")
+    return _power(x, y, dtype)
 
 
 def invert(x: Any, dtype: Any = None) -> NkiTensor:
@@ -163,11 +182,13 @@ def copy(x: Any, dtype: Any = None) -> NkiTensor:
     """A copy in SBUF, cast if asked for; through fp32, by the scalar engine, before nki 0.6."""
     made = make(x.shape, given(dtype, x.dtype), SBUF)
     if before("0.6").covers(running().compiler):
+        on_sbuf = x.space is not PSUM
+        must(on_sbuf, since("0.3"), "copy", "crosses from PSUM to SBUF", "SBUF to SBUF before 0.6")
         nisa.activation(made, "copy", x)
     else:
         nisa.tensor_copy(made, x)
     return made
 
 
-for _function in (copy, reciprocal, rsqrt, invert, logical_not):
+for _function in (copy, power, reciprocal, rsqrt, invert, logical_not):
     _function.__trnlab_op__ = _function.__name__  # type: ignore[attr-defined]

@@ -16,8 +16,8 @@ from trnlab.sim.departures import Departures
 from trnlab.sim.rounding import Stochastic
 
 KEPT = (
-    "low precision is kept as fp32 (NKI_PRECISE_FP=0), which no device does: bf16, fp16, tf32 and "
-    "fp8 are not rounded, and come back as float32"
+    "low precision is kept as fp32 (NKI_PRECISE_FP=0), which no device does: bf16, tf32 and fp8 "
+    "are not rounded, and come back as float32"
 )
 
 

@@ -59,8 +59,8 @@ def simulate_ranks(
 def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: System) -> list[Result]:
     if kernel.options.get("schedule"):
         raise NotModelled("with_schedule on several ranks", "names of instructions for each rank")
-    check_target(kernel.api, name_of(kernel), system.chip, strict=how.strict)
     lnc, instances = instances_of(kernel.grid, kernel.api)  # cores of a rank
+    check_target(kernel.api, name_of(kernel), system.chip, lnc, strict=how.strict)
     if len(instances) > lnc:
         raise NotModelled(
             "a launch grid on ranks", "one instance a core: kernel, or kernel[nl.nc(2)]"

@@ -1,17 +1,19 @@
 """Registers of the sequencers, and the loops that they steer while the kernel runs."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from trnlab import formats
-from trnlab.errors import BadArguments, NotModelled
+from trnlab.errors import BadArguments, NotModelled, UnsupportedPython
 from trnlab.isa.register import RegisterCompute, RegisterLoad, RegisterMove, RegisterStore
 from trnlab.isa.rules import since
 from trnlab.isa.tile import Space, Tile, whole
 from trnlab.nki.issue import issue_slowly
 from trnlab.nki.jit import launch, running
+from trnlab.sim.program import Loop
 
 INT32, UINT32, FLOAT32 = (formats.format_of(name) for name in ("int32", "uint32", "float32"))
 LOOPS = "loop control on the device is charged no time: what a branch costs is not published"
@@ -222,29 +224,67 @@ def counted(start: Any, stop: Any = None, step: int = 1) -> Iterator[VirtualRegi
         int(bound.value()) if isinstance(bound, VirtualRegister) else int(bound)
         for bound in (start, stop)
     )
-    running().note(LOOPS)
-    for turn in range(low, high, int(step)):
-        yield VirtualRegister(turn, frozen=True)
+    with _loop() as turns:
+        for turn in range(low, high, int(step)):
+            turns()
+            yield VirtualRegister(turn, frozen=True)
+
+
+@contextmanager
+def _loop() -> Iterator[Callable[[], None]]:
+    """A loop that the device runs; what it gives is called at the start of every iteration."""
+    run = running()
+    program = run.program
+    run.note(LOOPS)
+    if run.core_index in run.in_order:
+        run.report(
+            UnsupportedPython,
+            "a loop of the device stands inside of nl.no_reorder()",
+            {},
+            "affine_range, sequential_range and static_range inside of nl.no_reorder()",
+            "put nl.no_reorder() inside of the loop",
+            "nki.language.no_reorder",
+            rule="no_reorder/holds-no-loop-of-the-device",
+        )
+    loop = Loop(run.place(), parallel=False)
+    program.loops.append(loop)
+
+    def turn() -> None:
+        loop.starts.append(program.count)
+        loop.tensors.append(len(program.buffers))
+
+    try:
+        yield turn
+    finally:
+        turn()
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any], Any], step: int = 1) -> None:
     """Calls ``body_fun`` with every value from ``lower`` to below ``upper``, in a register."""
     for turn in counted(lower, upper, step):
-        body_fun(turn)
+        returned = body_fun(turn)
+        if returned is not None:
+            raise BadArguments(
+                f"the body of a fori_loop returned {returned!r}",
+                limit="None: results are left in tensors that were made outside",
+                place=running().here(),
+                see="nki.language.fori_loop",
+            )
 
 
 def while_loop(init: VirtualRegister, body_fun: Callable[[Any], Any]) -> None:
     """Calls ``body_fun`` with the register that it returned last, until that holds 0."""
-    running().note(LOOPS)
     condition = init
-    while condition:
-        mine = VirtualRegister()
-        mine._take(condition)
-        condition = body_fun(mine)
-        if not isinstance(condition, VirtualRegister):
-            raise BadArguments(
-                f"the body of a while_loop returned {condition!r}",
-                limit="the register with the next condition",
-                place=running().here(),
-                see="nki.language.while_loop",
-            )
+    with _loop() as turns:
+        while condition:
+            turns()
+            mine = VirtualRegister()
+            mine._take(condition)
+            condition = body_fun(mine)
+            if not isinstance(condition, VirtualRegister):
+                raise BadArguments(
+                    f"the body of a while_loop returned {condition!r}",
+                    limit="the register with the next condition",
+                    place=running().here(),
+                    see="nki.language.while_loop",
+                )

@@ -18,8 +18,9 @@ from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from trnlab.errors import Place, UnsupportedPython
-from trnlab.isa.rules import Compiler, When, before, code_of, since
+from trnlab.isa.rules import Compiler, When, before, code_of, only, since
 from trnlab.nki.carried import carried
+from trnlab.nki.versions import CAME, came_with, late
 
 PACKAGE = str(Path(__file__).parents[1])
 LIBRARIES = tuple({p for n, p in get_paths().items() if n != "data"})
@@ -83,15 +84,17 @@ _TRACED = {
     ),
 }
 
+INSTEAD = "use instructions of nki.isa"
 REJECTED, LEFT_OUT = "is rejected by the compiler", "is not in the compiler's guide"
 CONSTRUCTS = {
-    name: Construct(name, fix, verb is REJECTED, when, verb)
+    name: Construct(name, fix, table not in (_ADVISED, _UNLISTED, _TRACED), when, verb)
     for table, verb, when in (
         (_RECORDED, REJECTED, since("0.2")),
         (_PRINTED, REJECTED, since("0.2")),
         (_ADVISED, LEFT_OUT, since("0.3")),
         (_UNLISTED, LEFT_OUT, since("0.2")),
         (_TRACED, "happens once with the compiler", before("0.2")),
+        *(({came_with(v): INSTEAD}, "is not known to the compiler", only("0.2", v)) for v in CAME),
     )
     for name, fix in table.items()
 }
@@ -138,6 +141,8 @@ def _findings(function: Any) -> tuple[Finding, ...]:
                 lines.append(("class that does not inherit NKIObject", line))
             if getattr(value, "is_kernel", False):
                 lines.append(("kernel called by a kernel", line))
+            if name := late(value):
+                lines.append((name, line))
             methods = vars(value).values() if isinstance(value, type) else [plain_function(value)]
             todo += [m for m in methods if isinstance(m, FunctionType)]
         for name, line in lines:

@@ -5,6 +5,7 @@ from typing import Any
 
 from trnlab import formats
 from trnlab.errors import BadArguments
+from trnlab.isa.rules import only
 from trnlab.isa.tile import SBUF, Space, whole
 from trnlab.nki import tensor_class
 from trnlab.nki.jit import launch, running
@@ -28,6 +29,12 @@ def make(
     if checked is None or sizes.__class__ is not tuple or sum(sizes).__class__ is not int:
         checked = _shapes[key] = check_shape(shape), formats.format_of(dtype)
     space = SBUF if buffer is None else buffer
+    if (
+        isinstance(space, str)
+        and space in Space.__members__
+        and only("0.2", "0.3").covers(run.compiler)
+    ):
+        space = Space[space]
     if not isinstance(space, Space):
         raise BadArguments(
             f"buffer={buffer!r} is not a memory",
@@ -43,7 +50,17 @@ def make(
         made = run.buffer(space, checked[1], checked[0], name or f"out{here.next_shared}")
         here.shared.append(whole(made, kind))
     here.next_shared += 1
-    return here.shared[here.next_shared - 1]
+    shared = here.shared[here.next_shared - 1]
+    if (shared.shape, shared.dtype) != checked:
+        run.report(
+            BadArguments,
+            f"{shared.storage.name} in shared HBM is another tensor on another core",
+            {"here": f"{checked[1]} {list(checked[0])}", "there": shared.describe()},
+            "both cores declare the same tensors in shared HBM, in the same order",
+            "declare it alike on both cores, and let each use its part",
+            "nki.language.ndarray",
+        )
+    return shared
 
 
 def check_shape(shape: Any) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from trnlab.errors import (
     Violations,
 )
 from trnlab.isa.collective import Collective
+from trnlab.isa.fixes import fix_for
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.ops import Activation
@@ -306,6 +307,7 @@ class Run:
                 f"{model.name} breaks a rule of {self.core.name} ({self.chip.key}): {sentence}",
                 given | who,
                 sentence,
+                fix_for(sentence),
                 see=model.page,
                 rule=code_of(model.name, sentence),
             )

@@ -77,6 +77,8 @@ def _escapes(program: Program, loops: list[Loop]) -> Iterator[ProgramError]:
         turns = np.searchsorted(loop.tensors, made, "right")
         for tensor in made[last[made] >= np.array(loop.starts)[turns]].tolist():
             facts = program.buffers[tensor]
+            if facts.space == "register":
+                continue
             yield OutOfScope(
                 "a tensor is used outside of the iteration that made it",
                 {"made": f"{facts.space} {program.place(facts.place)}",

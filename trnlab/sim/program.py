@@ -5,6 +5,7 @@ it runs) and, for each operand, the buffer, layout and offset that it touches: w
 """
 
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import NamedTuple
@@ -114,6 +115,11 @@ class Program:
         ]
         columns = np.array(rows, np.int64).reshape(-1, len(Tensors._fields))[which].T.copy()
         return Tensors(*columns)._replace(placed=columns[-1].astype(bool))
+
+    def crosses_loops(self, earlier: int, later: int) -> bool:
+        """Whether an instruction stands in an iteration that a later one is not in."""
+        turns = ((bisect_right(loop.starts, n) for n in (earlier, later)) for loop in self.loops)
+        return any(0 < first != second for first, second in turns)
 
     def kinds(self) -> np.ndarray:
         """The cost of each instruction, as an index."""

@@ -21,7 +21,7 @@ from trnlab.sim import memory, sums
 from trnlab.sim.departures import Departures, Seen, numbers, real_numbers
 from trnlab.sim.execute import Entry, Executor
 
-KEPT_IN_FP32 = ("bfloat16", "float16", "tfloat32")  # and every float of 8 bits
+KEPT_IN_FP32 = ("bfloat16", "tfloat32")  # and every float of 8 bits; fp16 is NumPy's own
 
 
 class Ideal:
@@ -168,7 +168,7 @@ class Shadowed(Executor):
         return sums.addend(tile, accumulate, values)
 
     def _stored(self, values: np.ndarray, tile: Tile) -> np.ndarray:
-        """Results as the ideal keeps them: only integers and bool are rounded."""
+        """Results as the ideal keeps them: integers, bool and what stays fp16 are rounded."""
         entry = formats.facts(tile.dtype)
         values = np.asarray(values)
         if entry.kind == "bool":
@@ -176,6 +176,8 @@ class Shadowed(Executor):
         elif entry.is_integer and values.dtype.kind == "f":
             limits = np.iinfo(entry.storage)
             values = np.clip(np.rint(np.nan_to_num(values)), limits.min, limits.max)
+        elif entry.name == "float16" and self.departures is None:
+            values = formats.narrow(values.astype(np.float32), tile.dtype)
         values = values.astype(np.float64, copy=False)
         return np.broadcast_to(values, tile.shape) if values.size != tile.size else values
 
