@@ -75,7 +75,7 @@ def test_whole_numbers_and_floats_are_told_apart():
         for n, value in enumerate((16777217.0, 16777217)):
             tile = nl.ndarray((4, 8), nl.int32)
             nisa.memset(tile, value)
-            nl.store(out[n], tile)
+            nisa.dma_copy(out[n], tile)
         return out
 
     out, _ = trnlab.run(kernel, api_version="0.2")(np.zeros((1, 1), np.float32))

@@ -3,22 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from trnlab.errors import IllegalInstruction, NotModelled
-from trnlab.isa.rules import When, before, code_of, since
+from trnlab.errors import NotModelled
+from trnlab.isa.rules import before, since
 from trnlab.isa.tile import PSUM, SBUF, Tile
 from trnlab.nki import isa as nisa
 from trnlab.nki.jit import running
 from trnlab.nki.tensor import NkiTensor
-from trnlab.nki.tensors import given, make
-
-
-def must(holds: Any, when: When, name: str, what: str, limit: str) -> None:
-    """Reports what functions of some versions are known not to do (release notes of nki)."""
-    run = running()
-    if not holds and when.covers(run.compiler):
-        enforced, rule = {"enforced": f"by {when}"}, code_of(name, what)
-        see = f"nki.language.{name}"
-        run.report(IllegalInstruction, f"nl.{name} {what}", enforced, limit, see=see, rule=rule)
+from trnlab.nki.tensors import given, make, must
 
 
 def _binary(name: str, columns: bool = False) -> Callable[..., NkiTensor]:

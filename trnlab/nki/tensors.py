@@ -4,8 +4,8 @@ from operator import index
 from typing import Any
 
 from trnlab import formats
-from trnlab.errors import BadArguments
-from trnlab.isa.rules import only
+from trnlab.errors import BadArguments, IllegalInstruction
+from trnlab.isa.rules import When, code_of, only
 from trnlab.isa.tile import SBUF, Space, whole
 from trnlab.nki import tensor_class
 from trnlab.nki.jit import launch, running
@@ -86,3 +86,12 @@ def check_shape(shape: Any) -> tuple[int, ...]:
 def given(value: Any, default: Any) -> Any:
     """A dtype or a memory as given by users, who may leave it out with None and nothing else."""
     return default if value is None else value
+
+
+def must(holds: Any, when: When, name: str, what: str, limit: str) -> None:
+    """Reports what functions of some versions are known not to do (release notes of nki)."""
+    run = running()
+    if not holds and when.covers(run.compiler):
+        enforced, rule = {"enforced": f"by {when}"}, code_of(name, what)
+        see = f"nki.language.{name}"
+        run.report(IllegalInstruction, f"nl.{name} {what}", enforced, limit, see=see, rule=rule)
