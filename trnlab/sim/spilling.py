@@ -1,10 +1,9 @@
 """What the older compiler does with a program that needs more SBUF than there is.
 
 Where the tiles that one line makes are what is too much, all of them leave SBUF between the loops
-that use them: what was loaded is loaded again, what was computed is stored once. A line that makes
-more than SBUF holds at all has tiles that leave one by one, as all do where no line is to blame:
-the one that is needed last makes way whenever there is no room. The evidence is in the HBM counters
-of NKIBench (`trnlab validate`).
+that use them: what was loaded is loaded again, what was computed is stored once. Else, and where
+that is not enough, the tile that is needed last makes way whenever there is no room. The evidence
+is in the HBM counters of NKIBench (`trnlab validate`).
 """
 
 import itertools
@@ -51,7 +50,7 @@ class _Spills:
     home: dict[int, int] = field(default_factory=dict)  # copies in HBM that are still good
     leaving: dict[int, list[int]] = field(default_factory=dict)  # together, after an instruction
     saved: dict[int, dict[int, None]] = field(default_factory=dict)  # of those, when
-    enough: bool = False  # whether they give the room that is short
+    enough: bool = False  # nobody else leaves: those are loads, and can come back part by part
 
     def __post_init__(self) -> None:
         program = self.program
@@ -110,7 +109,7 @@ class _Spills:
     # --- tiles that leave all together
 
     def _choose(self) -> None:
-        """Whether the tiles of the line that takes most leave together, and give all the room.
+        """Whether the tiles of the line that takes most leave together.
 
         Lines that make more than SBUF holds and do not come back in a loop are left aside first.
         """
@@ -125,9 +124,10 @@ class _Spills:
             most = lines == taken.argmax()
             if level <= room or taken.max() < min(room, level - room):
                 return
-            self._find_absences(set(tiles[most].tolist()))
+            group = set(tiles[most].tolist())
+            self._find_absences(group)
             if self.leaving:
-                self.enough = not aside.any()
+                self.enough = not aside.any() and group <= self.loads.keys()
                 return
             aside |= most
 
