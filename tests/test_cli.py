@@ -493,6 +493,7 @@ def test_one_instruction(trn):
         (("run", "script.py", "--chip", "trn22"), "did you mean 'trn2'?"),
         (("run", "scrip.py"), "did you mean 'script.py'?"),
         (("run", "script.py:duble", "--in", "f32[1]"), "did you mean 'double'?"),
+        (("isa", "qqq"), " are known)"),
     ],
 )
 def test_misspelled_names_suggest_the_nearest(trn, words, said):

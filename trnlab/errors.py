@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from sys import executable
 
-LISTED = 30  # names that an error lists although it suggests one
+LISTED = 30  # names that an error lists
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ class UnknownName(TrnlabError):
         near = get_close_matches(name.lower(), self.known, n=1, cutoff=0.55)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         listed = f" (known: {', '.join(self.known)})" if self.known else ""
-        if near and len(self.known) > LISTED:
-            listed = ""
+        if len(self.known) > LISTED:
+            listed = "" if near else f" ({len(self.known)} are known)"
         super().__init__(f"no {kind} is called '{name}'{hint}{listed}")
 
 

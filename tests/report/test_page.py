@@ -2,6 +2,9 @@
 
 import json
 import re
+from pathlib import Path
+from shutil import which
+from subprocess import run
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from trnlab.errors import TrnlabError
 from trnlab.report import page as pages
 from trnlab.report.page import contents, page, save_page
 from trnlab.report.why import Advice, Gain, Why
+from trnlab.units import si
 
 
 def data_of(text: str) -> dict:
@@ -36,6 +40,20 @@ def test_a_page_needs_no_network():
     assert addresses <= {"http://www.w3.org/2000/svg"}
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=", text)
     assert "{{" not in text
+
+
+@pytest.mark.skipif(not which("node"), reason="needs Node.js")
+def test_numbers_on_a_page_are_those_of_the_terminal():
+    script = (Path(pages.__file__).parent / "page.js").read_text()
+    written = script[script.index("function scaled") : script.index("const percent")]
+    values = [0, 1e-5, 2.6e-6, 12e-6, 123.4e-6, 999.96e-6, 1, 2.9e12]
+    calls = [f'scaled({v}, "s")' for v in values] + [f'round({v}, "s")' for v in (0, 2e-5, 1e-4)]
+    told = run(
+        ["node", "-p", f"{written}; JSON.stringify([{','.join(calls)}])"], capture_output=True
+    )
+    *exact, zero, twenty, hundred = json.loads(told.stdout)
+    assert exact == [si(v, "s") for v in values]
+    assert (zero, twenty, hundred) == ("0 s", "20 us", "100 us")
 
 
 def test_names_cannot_end_the_script():

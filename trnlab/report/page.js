@@ -10,14 +10,16 @@ const colourOf = (lane) => {
 };
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
 
-const figure = (n) => (n < 999.5 ? n.toPrecision(3) : n.toFixed(0));
 function scaled(value, unit) {
   if (!value) return "0 " + unit;
   const steps = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""], [1e-3, "m"], [1e-6, "u"], [1e-9, "n"]];
-  const [size, name] = steps.find(([s]) => Math.abs(value) >= s) || [1e-12, "p"];
-  return figure(value / size) + " " + name + unit;
+  const [size, name] = steps.find(([s]) => Math.abs(value) >= 0.9995 * s) || [1e-12, "p"];
+  return (value / size).toPrecision(3) + " " + name + unit;
 }
-const round = (value, unit) => scaled(value, unit).replace(/\.?0+ /, " ");
+const round = (value, unit) => {
+  const [number, name] = scaled(value, unit).split(" ");
+  return Number(number) + " " + name;
+};
 const percent = (share) => (share > 0 && share < 0.0995 ? (100 * share).toFixed(1) : (100 * share).toFixed(0)) + "\u00a0%";
 const bytes = (n) => (n >= 1024 ? (n / 1024).toPrecision(3) + " KiB" : n.toFixed(0) + " B");
 const short = (where) => where.replace(/^.*[\/\\]/, "");
