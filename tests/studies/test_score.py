@@ -2,8 +2,10 @@
 
 import json
 import re
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
@@ -22,6 +24,7 @@ from trnlab.studies.judge import compare
 from trnlab.studies.request import MB, request_of
 from trnlab.studies.score import score, score_files
 from trnlab.studies.serve import Service
+from trnlab.studies.watch import children
 
 SHAPE = "f32[128,64]"
 REFERENCE = "def reference(x, y):\n    return x + y\n"
@@ -406,6 +409,33 @@ def ask(
         connection.request(method, path, data, headers)
         with connection.getresponse() as answer:
             return answer.status, json.loads(answer.read())
+
+
+@LINUX
+def test_candidates_end_with_the_service():
+    command = [sys.executable, "-m", "trnlab", "serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        port = int(re.search(r":(\d+)/", server.stdout.readline())[1])  # type: ignore[union-attr,index]
+        request = {"kernel": KERNEL + "while True: pass", "reference": REFERENCE,
+                   "inputs": [SHAPE, SHAPE], "seconds": 600}  # fmt: skip
+        connection = HTTPConnection("127.0.0.1", port)
+        with closing(connection):
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", "/score", json.dumps(request), headers)
+            while len(started := descendants(server.pid)) < 2:
+                time.sleep(0.05)
+            server.kill()
+    while [pid for pid in started if _state(pid) not in ("", "Z")]:
+        time.sleep(0.05)
+
+
+def descendants(pid: int) -> list[int]:
+    found = children(pid)
+    return found + [other for child in found for other in descendants(child)]
+
+
+def _state(pid: int) -> str:
+    return _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].strip()[:1]
 
 
 def test_the_service_lives(service: Service):

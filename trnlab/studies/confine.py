@@ -68,6 +68,12 @@ def hidden() -> None:
         prctl(DUMPABLE, 0)
 
 
+def mortal() -> None:
+    """Ends this process with the thread that started it, on Linux."""
+    if LINUX:
+        prctl(PDEATHSIG, signal.SIGKILL)
+
+
 def adopting() -> None:
     """Lets orphans of this process become its children, on Linux, so that `end_all` finds them."""
     if LINUX:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from trnlab.studies.confine import adopting, end_all, end_group, hidden, limit_memory
+from trnlab.studies.confine import adopting, end_all, end_group, hidden, limit_memory, mortal
 from trnlab.studies.watch import LINUX, LOADED, size, use
 
 EVERY = 0.02  # seconds between looks at what a candidate uses
@@ -29,6 +29,7 @@ def main() -> None:
     answer = os.dup(1)
     os.dup2(2, 1)  # what a reference prints is no answer
     hidden()
+    mortal()
     adopting()
     asked = json.loads(sys.stdin.buffer.read())
     limit_memory(4 * asked["memory"])
