@@ -8,7 +8,7 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.isa.instruction import Instruction, Queue, Rule, in_psum, in_sbuf
-from trnlab.isa.rules import before, only, since
+from trnlab.isa.rules import ALLOCATED, before, only, since
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
@@ -171,6 +171,11 @@ class NcTranspose(Instruction, engines=("tensor", "vector"), page="nki.isa.nc_tr
         yield "dst is shaped as data transposed", (self.dst.partitions, self.dst.free) == swapped
         yield "dst and data have one dtype", self.dst.dtype == self.data.dtype, since("0.2")
         if self.queue == "tensor":
+            yield (
+                "the tensor engine needs an identity: nc_matmul with is_transpose takes one",
+                False,
+                before("0.2", mode=ALLOCATED),
+            )
             yield "the tensor engine reads data from SBUF", in_sbuf(self.data)
             yield "the tensor engine writes to PSUM", in_psum(self.dst)
             yield "data is at most [128, 128]", max(swapped) <= core.array.rows

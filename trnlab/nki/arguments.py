@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,13 @@ from trnlab.sim import memory
 from trnlab.sim.core import Run
 
 
+@dataclass(frozen=True)
+class Shaped:
+    """The annotation ``nt.tensor[128, 512]``: an argument of this shape."""
+
+    shape: tuple[int, ...]
+
+
 class Arguments:
     """Arrays become HBM tensors; numbers and everything else pass through."""
 
@@ -27,7 +35,7 @@ class Arguments:
         kwargs: dict[str, Any],
         elsewhere: Sequence[np.ndarray] = (),  # what other ranks were given
     ) -> None:
-        self.run, self.elsewhere = run, elsewhere
+        self.run, self.function, self.elsewhere = run, function, elsewhere
         self.example: Any = None  # the first array, whose kind the outputs have
         self.taken: list[tuple[Any, np.ndarray, Tile]] = []
         self.inputs = run.arguments
@@ -40,6 +48,19 @@ class Arguments:
             for i, value in enumerate(args)
         )
         self.kwargs = {name: self._take(value, name) for name, value in kwargs.items()}
+        self._check_shapes(dict(zip(names, self.args, strict=False)) | self.kwargs)
+
+    def _check_shapes(self, given: dict[str, Any]) -> None:
+        for name, hint in getattr(self.function, "__annotations__", {}).items():
+            tile = given.get(name)
+            if isinstance(hint, Shaped) and isinstance(tile, Tile) and tile.shape != hint.shape:
+                self.run.report(
+                    BadArguments,
+                    f"{name} has the shape {list(tile.shape)}, its annotation {list(hint.shape)}",
+                    {"vendor": "err_annotation_shape_mismatch"},
+                    fix="give an array of that shape, or annotate it as it is",
+                    see="nki.typing",
+                )
 
     def _take(self, value: Any, name: str) -> Any:
         if isinstance(value, (list, tuple)) and any(is_array(v) for v in value):
@@ -102,8 +123,13 @@ class Arguments:
             if self.run.values:
                 self.run.executor.check_output(tile)
 
-    def check_effect(self) -> None:
-        """Notes that a call had no effect: nothing is returned, and no argument written."""
+    def check_effect(self, options: dict[str, Any]) -> None:
+        """Reports arguments that may not be written; notes that a call had no effect at all."""
+        if self.run.api != "nki":
+            from trnlab.nki.legacy.contract import faults
+
+            for fault in faults(self.run, self.function, options, self.returned):
+                self.run.tell(fault)
         if not self.returned and not (self.inputs & self.run.program.written()):
             self.run.note("the kernel returns no tensor and writes none of its arguments")
 

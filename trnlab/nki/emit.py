@@ -43,7 +43,7 @@ def emit(
     here = Launch(run, tuple(size_of(part) for part in kernel.grid))
     with few_collections():
         bound = Arguments(run, kernel.function, args, kwargs)
-        read_source(run, kernel.function, [*args, *kwargs.values()])
+        read_source(run, kernel, [*args, *kwargs.values()])
         try:
             returned = execute(here, kernel, bound)
         except ProgramError as last:

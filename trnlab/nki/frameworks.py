@@ -90,7 +90,7 @@ def nki_jit(function: Any = None, **options: Any) -> Any:
     """A kernel of the older API that writes its last arguments, as torch_neuronx has them."""
     from trnlab.nki.legacy.entry import jit
 
-    return jit(function, **options)
+    return jit(function, **({"mode": "trace"} | options))
 
 
 STAND_INS: dict[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ from trnlab.machine.chip import Chip
 from trnlab.nki.arguments import Arguments
 from trnlab.nki.blame import called
 from trnlab.nki.grids import instances_of, size_of
-from trnlab.nki.judging import check_target, read_source, run_for
+from trnlab.nki.judging import check_nested, check_target, read_source, run_for
 from trnlab.nki.modes import few_collections, set_rounding
 from trnlab.nki.order import add_edges
 from trnlab.nki.receipt import meta_of, name_of, passes_of
@@ -186,6 +186,7 @@ class Kernel:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True  # a test that fails shows the user's lines
         if _state:  # a kernel that calls another is one kernel
+            check_nested(running(), self.grid, name_of(self))
             return self.function(*args, **kwargs)
         result = simulate(self, args, kwargs, settings())
         self.left(result)
@@ -262,7 +263,7 @@ def _attempt(
     here.order = None if how.shuffle is None else Random(how.shuffle)
     here.follows = follows
     bound = Arguments(run, kernel.function, args, kwargs)
-    read_source(run, kernel.function, [*args, *kwargs.values()])
+    read_source(run, kernel, [*args, *kwargs.values()])
     if len(instances) > 1 and run.values:
         run.executor.witness = Witness(run.program)
     before = len(run.found), len(run.warned)
@@ -285,7 +286,7 @@ def _attempt(
         raise Violations([*run.found.values(), last]) from None
     add_edges(run, kernel.options.get("schedule", ()))
     run.finish()
-    bound.check_effect()
+    bound.check_effect(kernel.options)
     found = tuple(run.found.values())
     timed = how.timed and (not found or not how.strict)
     trace = _trace(run, kernel, how.without) if timed else None

@@ -1,16 +1,19 @@
 """Whose rules a kernel is held to, and what its source says before anything runs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from trnlab.errors import BadArguments
 from trnlab.isa.rules import NEWEST, OLDER, RELEASES, Compiler, version_of
 from trnlab.machine.chip import Chip
-from trnlab.nki.subset import argument_findings, findings
+from trnlab.nki.subset import SHARED, argument_findings, findings
 from trnlab.sim.core import Run
 
 # The last release that compiles the older API (SDK 2.29) knows two generations of cores.
 TARGETS = {"neuronxcc.nki": (2, 3), "nki": (2, 3, 4)}
+
+
+UNCHECKED = "skip-non-top-level-shared-hbm-check"  # of the decorator's experimental_flags
 
 
 def check_target(api: str, kernel: str, target: Chip, cores: int, *, strict: bool) -> None:
@@ -31,16 +34,31 @@ def check_target(api: str, kernel: str, target: Chip, cores: int, *, strict: boo
         )
 
 
+def check_nested(run: Run, grid: tuple[Any, ...], kernel: str) -> None:
+    """Reports a grid that one kernel gives another."""
+    if grid:
+        run.report(
+            BadArguments,
+            f"a kernel calls {kernel} with a grid of its own",
+            {"grid": str(list(grid))},
+            "one grid a launch",
+            f"call {kernel} without [...], and give the grid to the outer kernel",
+            "nki.jit",
+        )
+
+
 def run_for(how: Any, chip: Chip, api: str, cores: int) -> Run:
     """A run of a kernel that imports this API, with these `Settings`."""
     return Run(chip, how.values, api, cores, compiler=compiler_for(api, how.api_version))
 
 
-def read_source(run: Run, function: Callable[..., Any], values: Iterable[Any]) -> None:
+def read_source(run: Run, kernel: Any, values: Iterable[Any]) -> None:
     """Tells what a kernel's source and its arguments are that its compiler does not take."""
-    compiler = run.compiler
+    function, compiler = kernel.function, run.compiler
+    unchecked = UNCHECKED in str(kernel.options.get("experimental_flags", ""))
     for finding in [*findings(function, compiler), *argument_findings(function, values, compiler)]:
-        run.tell(finding.error, warning=not finding.construct.known)
+        if not (unchecked and finding.construct.name == SHARED):
+            run.tell(finding.error, warning=not finding.construct.known)
 
 
 def compiler_for(api: str, version: str | None = None) -> Compiler:

@@ -78,7 +78,7 @@ def _simulate(kernel: Kernel, calls: Sequence[Call], how: Settings, system: Syst
     if lnc > 1 and run.values:
         run.executor.witness = Witness(run.program)
     given = [value for args, kwargs in calls for value in (*args, *kwargs.values())]
-    read_source(run, kernel.function, given)
+    read_source(run, kernel, given)
     launches, bounds = _launches(run, kernel, calls, how.assume, lnc, system)
     try:
         returned = _execute(run, kernel, launches, bounds, lnc)

@@ -84,15 +84,19 @@ _TRACED = {
     ),
 }
 
+# Error page of 2.26, err_shared_hbm_must_in_kernel_level.
+SHARED = "tensor in shared HBM made in a loop or by a called function"
+_OLDER = {SHARED: "make it at the top of the kernel and pass it on"}
 INSTEAD = "use instructions of nki.isa"
 REJECTED, LEFT_OUT = "is rejected by the compiler", "is not in the compiler's guide"
 CONSTRUCTS = {
-    name: Construct(name, fix, table not in (_ADVISED, _UNLISTED, _TRACED), when, verb)
+    name: Construct(name, fix, table not in (_ADVISED, _UNLISTED, _OLDER, _TRACED), when, verb)
     for table, verb, when in (
         (_RECORDED, REJECTED, since("0.2")),
         (_PRINTED, REJECTED, since("0.2")),
         (_ADVISED, LEFT_OUT, since("0.3")),
         (_UNLISTED, LEFT_OUT, since("0.2")),
+        (_OLDER, "is rejected at times by the compiler", before("0.2")),
         (_TRACED, "happens once with the compiler", before("0.2")),
         *(({came_with(v): INSTEAD}, "is not known to the compiler", only("0.2", v)) for v in CAME),
     )
@@ -135,7 +139,7 @@ def _findings(function: Any) -> tuple[Finding, ...]:
         if code is None or code in seen or not _is_users(code.co_filename):
             continue
         seen.add(code)
-        lines = list(_in_source(code))
+        lines = [*_in_source(code), *_shared_in(code, top=here is function)]
         for line, value in called_by(here):
             if _is_foreign_class(value):
                 lines.append(("class that does not inherit NKIObject", line))
@@ -194,6 +198,25 @@ def _in_source(code: CodeType) -> tuple[tuple[str, int], ...]:
     """Names of the constructs in a function's source, with their lines."""
     node = tree_of(code)
     return tuple(_constructs(node, code.co_firstlineno - first_line(node))) if node else ()
+
+
+@functools.lru_cache(maxsize=256)
+def _shared_in(code: CodeType, *, top: bool) -> tuple[tuple[str, int], ...]:
+    """Where tensors in shared HBM are made: in loops of a kernel, anywhere in what it calls."""
+    node = tree_of(code)
+    if node is None:
+        return ()
+    shift = code.co_firstlineno - first_line(node)
+    inside = [n for n in ast.walk(node) if isinstance(n, ast.For | ast.While)] if top else [node]
+    found = {n.lineno + shift for part in inside for n in ast.walk(part) if _makes_shared(n)}
+    return tuple((SHARED, line) for line in sorted(found))
+
+
+def _makes_shared(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    buffers = [k.value for k in node.keywords if k.arg == "buffer"]
+    return any(isinstance(b, ast.Attribute) and b.attr == "shared_hbm" for b in buffers)
 
 
 @functools.lru_cache(maxsize=256)

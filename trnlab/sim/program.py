@@ -149,6 +149,12 @@ class Program:
         buffers = np.frombuffer(self.operands, np.int64)[::3]
         return set(np.unique(buffers[self.accesses()[1]]).tolist())
 
+    def first_write(self, buffer: int) -> int:
+        """The line, by number, of the first instruction that writes a buffer."""
+        instruction, writes = self.accesses()
+        mine = writes & (np.frombuffer(self.operands, np.int64)[::3] == buffer)
+        return self.heads[3 * int(instruction[mine.argmax()]) + 1]
+
     def lifetimes(self) -> tuple[np.ndarray, np.ndarray]:
         """First and last instruction that touches each buffer; -1 for a buffer never touched."""
         first = np.full(len(self.buffers), -1)

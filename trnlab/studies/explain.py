@@ -58,6 +58,24 @@ OTHERS = (
         "a warning, nki 0.3 and later: the guide says it fails, the vendor's library does it",
     ),
     Template(
+        "kernel/arguments-are-read-only",
+        "a kernel",
+        "a kernel writes only arguments that are annotated nt.mutable_tensor",
+        "neuronxcc.nki, kernels of @nki.jit: err_cannot_update_immutable_parameter",
+    ),
+    Template(
+        "kernel/places-tiles-or-declares-hbm",
+        "a kernel",
+        "a kernel that places its own tiles returns every tensor that it declares in HBM",
+        "neuronxcc.nki with direct allocation: NKI005",
+    ),
+    Template(
+        "kernel/mutable-arguments-are-returned",
+        "a kernel",
+        "a kernel returns the arguments that are annotated nt.mutable_tensor",
+        "neuronxcc.nki, kernels of @nki.jit: err_mutable_parameter_not_returned",
+    ),
+    Template(
         "load_transpose2d/src-is-an-argument",
         "nl.load_transpose2d",
         "it reads tensors that are arguments, none that the kernel declares in HBM",

@@ -125,7 +125,7 @@ def _shared_out(done: Any, kind: Any) -> Any:
     return nisa.tensor_scalar(done.out, nl.multiply, nisa.reciprocal(done.total), dtype=kind)
 
 
-@nki.jit
+@nki.trace
 def fused_self_attn_for_SD_small_head_size(
     q_ref: Any,
     k_ref: Any,
@@ -168,7 +168,7 @@ def allocated_fused_self_attn_for_SD_small_head_size(
     return out
 
 
-@nki.jit
+@nki.trace
 def attention_isa_kernel(
     q: Any,
     k: Any,

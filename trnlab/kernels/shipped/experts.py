@@ -20,7 +20,7 @@ def check_blockwise_mm_kernel_compatibility(
         assert size % LANES == 0, f"{size} is not a multiple of {LANES}"
 
 
-@nki.jit
+@nki.trace
 def blockwise_mm(
     hidden_states: Any,
     expert_affinities_masked: Any,

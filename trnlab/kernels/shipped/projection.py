@@ -29,7 +29,7 @@ def allocated_fused_rms_norm_qkv(
     return out
 
 
-@nki.jit
+@nki.trace
 def rmsnorm_qkv_isa_kernel(
     lhs: Any,
     rhs: Any,
@@ -51,7 +51,7 @@ def rmsnorm_qkv_isa_kernel(
     return out
 
 
-@nki.jit
+@nki.trace
 def rmsnorm_qkv_isa_fused_add_kernel(
     hidden: Any,
     attn_out: Any,

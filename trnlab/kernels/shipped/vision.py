@@ -16,7 +16,7 @@ from trnlab.nki.legacy import language as nl
 WINDOW, STRIDE = 3, 2  # of the pooling that select_and_scatter_kernel belongs to, padded by 1
 
 
-@nki.jit
+@nki.trace
 def resize_nearest_fixed_dma_kernel(data_tensor: Any, out_shape: Any) -> Any:
     """Every pixel of the result is that of the input at floor(place * old / new).
 
@@ -42,7 +42,7 @@ def resize_nearest_fixed_dma_kernel(data_tensor: Any, out_shape: Any) -> Any:
     return out
 
 
-@nki.jit
+@nki.trace
 def select_and_scatter_kernel(
     operand_tensor: Any, source_tensor: Any, out_tensor: Any = None
 ) -> Any:

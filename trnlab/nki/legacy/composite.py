@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from trnlab import formats
+from trnlab.errors import IllegalInstruction
 from trnlab.isa.activation import ActivationReduce
 from trnlab.isa.elementwise import TensorScalar
 from trnlab.isa.gather import NcNGather
@@ -14,6 +15,7 @@ from trnlab.isa.move import Memset
 from trnlab.isa.random import Dropout, Rng, SetRngSeed
 from trnlab.isa.select import TensorCopyPredicated
 from trnlab.isa.tile import PSUM, SBUF
+from trnlab.nki.jit import running
 from trnlab.nki.legacy.issuing import emit, on_sbuf, transposed_in
 from trnlab.nki.legacy.math import binary, reduction, together, unary
 from trnlab.nki.legacy.pending import assign, result, settle
@@ -115,6 +117,15 @@ def predicate(condition: Any) -> Any:
 
 def transpose(x: Any, *, dtype: Any = None, mask: Any = None, name: Any = None) -> Any:
     """[P, F] as [F, P]; small tiles on the vector engine, others on the tensor engine."""
+    if x.ndim != 2:
+        running().report(
+            IllegalInstruction,
+            f"nl.transpose takes a tile of {x.ndim} dimensions",
+            {"tensor": x.describe()},
+            "2 dimensions",
+            "reshape it, or transpose its parts",
+            "nki.language.transpose",
+        )
     space = transposed_in(x, Queue.unknown)
     shape, kind = (x.free, x.partitions), given(dtype, x.dtype)
     return result(NcTranspose, shape, kind, x, Queue.unknown, mask=mask, space=space)

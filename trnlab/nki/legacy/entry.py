@@ -8,7 +8,9 @@ import numpy as np
 
 from trnlab.errors import NotModelled, UnknownName
 from trnlab.nki import jit as core
+from trnlab.nki.arguments import Shaped
 from trnlab.nki.jit import Kernel, settings
+from trnlab.nki.legacy.contract import mutable_tensor
 from trnlab.nki.runners import BenchmarkKernel, Described, FileKernel, made, profiled
 
 API = "neuronxcc.nki"
@@ -26,10 +28,12 @@ def jit(function: Any = None, **options: Any) -> Any:
     if function is None:
         return lambda inner: jit(inner, **options)
     inner = function.function if isinstance(function, Kernel) else function
-    return kinds.get(mode, Kernel)(inner, API, options=options)
+    return kinds.get(mode, Kernel)(inner, API, options={"mode": mode} | options)
 
 
-trace = jit
+def trace(function: Any = None, **options: Any) -> Any:
+    """Marks a kernel that writes its last arguments, or a function for other kernels to call."""
+    return jit(function, **({"mode": "trace"} | options))
 
 
 def simulate_kernel(kernel: Any, *args: Any, **kwargs: Any) -> Any:
@@ -57,17 +61,16 @@ class _Annotation:
     """``nt.tensor[128, 512]`` annotates; ``nt.tensor[[128, 512], dtype]`` stands for an array."""
 
     def __class_getitem__(cls, key: Any) -> Any:
+        if key is mutable_tensor:
+            return mutable_tensor
         if isinstance(key, tuple) and len(key) == 2 and isinstance(key[0], (list, tuple)):
             return Described(tuple(key[0]), key[1])
-        return cls
+        sizes = key if isinstance(key, tuple) else (key,)
+        return Shaped(sizes) if all(isinstance(n, int) for n in sizes) else cls
 
 
 class tensor(_Annotation):
     """A tensor that the kernel reads."""
-
-
-class mutable_tensor(_Annotation):
-    """A tensor that the kernel may write."""
 
 
 mutable = mutable_tensor

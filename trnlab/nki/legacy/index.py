@@ -203,6 +203,15 @@ class Index:
             out += (np.arange(size) * step).reshape(along)
         return out
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise BadArguments(
+            "something is assigned to an index",
+            limit="indices are no memory",
+            place=running().here(),
+            fix="make a tile of it: tile = nisa.iota(index, dtype=nl.int32)",
+            see="nki.isa.iota",
+        )
+
     def __iter__(self) -> Iterator[int]:
         raise NotModelled("a Python loop over nl.arange", "loop with range() or nl.affine_range")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from trnlab.errors import BadArguments, NotModelled, OutOfBounds, Race
+from trnlab.errors import BadArguments, IllegalInstruction, NotModelled, OutOfBounds, Race
 from trnlab.isa.indirect import (
     DmaGather,
     DmaScatter,
@@ -48,6 +48,15 @@ class Indirect:
         if tensor.layout.on_chip:
             return _moved(tensor, parts, axis)
         index: Any = parts[axis]
+        if 0 < axis == tensor.ndim - 1 and index.size > 1:
+            running().report(
+                IllegalInstruction,
+                f"{tensor.storage.name}: a tile indexes the last dimension",
+                {"tensor": tensor.describe(), "index": index.describe()},
+                "indices that data decides stand for rows: partitions or blocks",
+                "load the rows, then pick columns with nl.gather_flattened",
+                "nki.language.load",
+            )
         others = [
             p if isinstance(p, Index) else as_index(p, tensor.shape[a], tensor)
             for a, p in enumerate(_written_out(tensor, parts, index))

@@ -76,6 +76,15 @@ def ndarray(
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     placement = buffer if isinstance(buffer, Placement) else None
     space: Any = placement.space if placement else given(buffer, SBUF)
+    if space not in HBM_SPACES and len(sizes) < 2:
+        running().report(
+            BadArguments,
+            f"a tile cannot have the shape {list(sizes)}: insufficient rank",
+            {},
+            "a partition dimension, and at least one free dimension",
+            "write (n, 1) or (1, n)",
+            "nki.language.ndarray",
+        )
     marked = [i for i, n in enumerate(sizes) if isinstance(n, par_dim)]
     if space in HBM_SPACES or (not placement and marked in ([], [0])):
         return make(sizes, dtype, space, name)
@@ -108,6 +117,15 @@ def full(
 ) -> Any:
     """A tensor of one value."""
     made = ndarray(shape, dtype, buffer=buffer, name=name)
+    if isinstance(buffer, Placement):
+        running().report(
+            BadArguments,
+            "a tensor that the kernel places cannot be made with a value",
+            {"value": str(fill_value)},
+            "with direct allocation tensors begin with garbage",
+            "make it with nl.ndarray and write to it: tile[...] = value",
+            "nki.language.full",
+        )
     if made.space in HBM_SPACES:
         raise BadArguments(
             "a tensor in HBM cannot be made with a value",
@@ -215,6 +233,16 @@ def shared_identity_matrix(n: int, dtype: Any = np.uint8, *, name: Any = None) -
 
 def expand_dims(data: Any, axis: Any) -> Any:
     """A view with more dimensions of size 1."""
+    wanted = axis if isinstance(axis, (tuple, list)) else (axis,)
+    if any(0 <= place < data.ndim for place in wanted):
+        running().report(
+            BadArguments,
+            f"nl.expand_dims adds a dimension at {axis}",
+            {"tensor": data.describe()},
+            f"after the last: {data.ndim}, or -1",
+            "reshape the tile, or load it with the dimension in place",
+            "nki.language.expand_dims",
+        )
     return data.expand_dims(axis)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from trnlab.errors import BadArguments, NotModelled, OutOfBounds
+from trnlab.errors import BadArguments, IllegalInstruction, NotModelled, OutOfBounds
 from trnlab.isa.tile import Buffer, Layout, Tile, layout
 from trnlab.nki.jit import running
 from trnlab.nki.legacy.index import Index, Mask, Ranges
@@ -23,6 +23,15 @@ def _operator(name: str, *, reverse: bool = False) -> Callable[[Any, Any], Any]:
         from trnlab.nki.legacy import math
 
         function = getattr(math, name)
+        if isinstance(other, OldTensor) and self.shape[:1] != other.shape[:1]:
+            running().report(
+                IllegalInstruction,
+                f"an operator broadcasts {self.shape} and {other.shape} over partitions",
+                {"one": self.describe(), "other": other.describe()},
+                "as many partitions on both sides",
+                f"call nl.{name}, which broadcasts them",
+                f"nki.language.{name}",
+            )
         return function(other, self) if reverse else function(self, other)
 
     return method
