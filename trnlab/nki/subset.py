@@ -208,13 +208,12 @@ def _shared_in(code: CodeType, *, top: bool) -> tuple[tuple[str, int], ...]:
         return ()
     shift = code.co_firstlineno - first_line(node)
     inside = [n for n in ast.walk(node) if isinstance(n, ast.For | ast.While)] if top else [node]
-    found = {n.lineno + shift for part in inside for n in ast.walk(part) if _makes_shared(n)}
+    calls = [n for part in inside for n in ast.walk(part) if isinstance(n, ast.Call)]
+    found = {call.lineno + shift for call in calls if _makes_shared(call)}
     return tuple((SHARED, line) for line in sorted(found))
 
 
-def _makes_shared(node: ast.AST) -> bool:
-    if not isinstance(node, ast.Call):
-        return False
+def _makes_shared(node: ast.Call) -> bool:
     buffers = [k.value for k in node.keywords if k.arg == "buffer"]
     return any(isinstance(b, ast.Attribute) and b.attr == "shared_hbm" for b in buffers)
 

@@ -10,6 +10,7 @@ import pytest
 
 import trnlab
 from tests.support import same, whole_numbers
+from trnlab.nki.arguments import Shaped
 from trnlab.nki.legacy import entry
 from trnlab.nki.legacy import language as nl
 
@@ -68,7 +69,8 @@ def test_a_benchmark_of_an_array_that_is_only_described():
     timed(A)
     assert timed.benchmark_result.nc_latency.get_latency_percentile(50) == one
     assert same(timed(A), A * 2)  # values are back
-    assert entry.tensor[128, 64] is entry.tensor
+    assert entry.tensor[128, 64] == Shaped((128, 64))
+    assert entry.tensor[entry.mutable] is entry.mutable_tensor
 
 
 def test_files_that_a_compiler_would_leave_say_what_they_are(tmp_path):

@@ -51,7 +51,7 @@ def faults(
     mutable = mutable_names(function)
     written = run.program.written() & run.arguments
     for tensor in sorted(run.arguments):
-        name = run.program.buffers[tensor].name
+        name = run.program.tensor(tensor).name
         if name.partition("[")[0] not in mutable and tensor in written:
             yield BadArguments(
                 f"the kernel writes its argument {name}",
@@ -80,11 +80,11 @@ def _declared(run: Run, returned: set[int]) -> Iterator[BadArguments]:
         known = facts.name == "constant" or tensor in run.arguments or tensor in returned
         if facts.space == "hbm" and not known:
             yield BadArguments(
-                f"{facts.name} is declared in HBM by a kernel that places its own tiles",
+                f"{run.program.tensor(tensor).name} is in HBM, and the kernel places tiles",
                 {"vendor": "NKI005"},
                 "with direct allocation, tensors in HBM are inputs, outputs or constants",
                 run.program.place(facts.place),
-                f"return {facts.name}, or keep it on chip",
+                "return it, or keep it on chip",
                 SEE,
                 "kernel/places-tiles-or-declares-hbm",
             )
