@@ -11,7 +11,7 @@ HEAD = {
     ),
     "neuronxcc.nki": (
         "from trnlab.nki.legacy import isa as nisa, language as nl\n"
-        "from trnlab.nki.legacy.entry import jit\n"
+        "from trnlab.nki.legacy.entry import trace as jit\n"  # arguments may be written
     ),
 }
 Call = tuple[str, list[str]]  # function and arguments
