@@ -134,6 +134,19 @@ class Run:
             self._shapes[kind] = made.pitch, facts._replace(name="")
         return made
 
+    def more(self, first: Buffer, names: list[str]) -> bool:
+        """Tensors like one that was just made, one a name; False where each must be made by itself.
+
+        They are there for the program; who uses one makes it.
+        """
+        kind = first.space, first.dtype, first.shape, first.place, self.core_index
+        known = self._shapes.get(kind)
+        if known is None or self.tensors is not None:
+            return False
+        facts = known[1]
+        self.program.buffers += [facts._replace(name=name) if name else facts for name in names]
+        return True
+
     def _kept(self, made: Buffer) -> Buffer:
         if self.tensors is not None:
             self.tensors.append(made)
@@ -225,6 +238,11 @@ class Run:
         counts = self.doubts.setdefault((function, self.here()), [0, 0])
         counts[0] += wrong
         counts[1] += of
+
+    @property
+    def takes_presets(self) -> bool:
+        """Whether bytes that are there without an instruction are of any use."""
+        return self.values
 
     def preset(self, tile: Tile, values: np.ndarray) -> None:
         """Bytes that are there without an instruction, where values are wanted."""

@@ -46,6 +46,18 @@ class Recorder(Run):
         self.made.append((space, dtype, shape, address))
         return super().buffer(space, dtype, shape, name, address)
 
+    def more(self, first: Buffer, names: list[str]) -> bool:
+        """As `Run.more`."""
+        done = super().more(first, names)
+        if done:
+            self.made += [(first.space, first.dtype, first.shape, None)] * len(names)
+        return done
+
+    @property
+    def takes_presets(self) -> bool:
+        """They are part of the data."""
+        return True
+
     def enter(self, kind: type[Instruction], operands: tuple[Any, ...], key: Any) -> Entry:
         """As `Run.enter`; raises NotModelled for what has no form as data."""
         recordable(kind, operands)

@@ -11,6 +11,7 @@ from trnlab.errors import BadArguments, OutOfBounds
 from trnlab.nki.legacy import entry, placing
 from trnlab.nki.legacy import isa as nisa
 from trnlab.nki.legacy import language as nl
+from trnlab.nki.legacy.blocks import each_tile
 
 A = whole_numbers(128, 64)
 B = whole_numbers(128, 64, seed=1)
@@ -291,7 +292,7 @@ def placed_at(buffer, shape=FOUR_TILES):
 
     def kernel():
         tensor = nl.ndarray(shape, nl.float32, buffer=buffer)
-        tiles = tensor.tiles.flat if hasattr(tensor, "tiles") else [tensor]
+        tiles = each_tile(tensor)
         found.extend(t.storage.address for t in tiles)
 
     entry.jit(kernel)()

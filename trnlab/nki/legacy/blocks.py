@@ -1,6 +1,7 @@
 """Tensors with block dimensions: the ones before ``par_dim`` number logical tiles."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from trnlab import formats
 from trnlab.errors import BadArguments
-from trnlab.isa.tile import Space, whole
+from trnlab.isa.tile import Buffer, Space, whole
 from trnlab.nki.jit import running
 from trnlab.nki.legacy.declared import once
 from trnlab.nki.legacy.index import Index
@@ -25,13 +26,16 @@ NUMBERS = (int, LoopIndex)
 class Blocks:
     """Logical tiles by number; each is a tensor of its own, wherever it lies.
 
-    A tile is what instructions take, so the block dimensions have to be indexed first.
+    A tile is what instructions take, so the block dimensions have to be indexed first. Where there
+    are thousands, ``maker`` makes each when it is first asked for.
     """
 
     __array_ufunc__ = None
 
-    def __init__(self, tiles: np.ndarray) -> None:
-        self.tiles = tiles
+    def __init__(
+        self, tiles: np.ndarray, maker: Callable[[tuple[int, ...]], OldTensor] | None = None
+    ) -> None:
+        self.tiles, self.maker = tiles, maker
         first = tiles.flat[0]
         self.dtype, self.space = first.dtype, first.space
         self.shape: tuple[int, ...] = (*tiles.shape, *first.shape)
@@ -45,7 +49,11 @@ class Blocks:
                 if number.__class__ not in NUMBERS or not 0 <= number < count:
                     break
             else:
-                return self.tiles[numbers][key[len(counts) :]]
+                tile = self.tiles[numbers]
+                if tile is None and self.maker is not None:
+                    tile = self.tiles[numbers] = self.maker(numbers)
+                return tile[key[len(counts) :]]
+        self.fill()
         parts = without_ellipsis(key if isinstance(key, tuple) else (key,), self.ndim)
         block = len(counts)
         picked = self.tiles[tuple(_number(p, n) for p, n in zip(parts, counts, strict=False))]
@@ -61,8 +69,17 @@ class Blocks:
 
         assign(self[key], value)
 
+    def fill(self) -> None:
+        """Makes all tiles that are not there yet."""
+        if self.maker is not None:
+            for numbers in np.ndindex(*self.counts):
+                if self.tiles[numbers] is None:
+                    self.tiles[numbers] = self.maker(numbers)
+            self.maker = None
+
     def view(self, dtype: Any) -> "Blocks":
         """The same bytes read as another dtype."""
+        self.fill()
         return Blocks(_each(self.tiles, lambda tile: tile.view(dtype)))
 
     def assert_shape(self, shape: Any) -> "Blocks":
@@ -111,12 +128,28 @@ def blocked(
     row = prod(shape[1:]) * kind.itemsize
     tiles = np.empty(sizes[:block], object)
     places = once(lambda: _places(sizes[:block], shape[0], row, placed)) if placed else {}
-    for index in np.ndindex(*sizes[:block]):
-        address = places.get(index)
-        label = f"{name}{list(index)}" if name and block else name
-        buffer = run.buffer(space, kind, shape, label, address)
+    names = [f"{name}{list(i)}" if name and block else name for i in np.ndindex(tiles.shape)]
+    for index, label in zip(np.ndindex(tiles.shape), names, strict=True):
+        buffer = run.buffer(space, kind, shape, label, places.get(index))
         tiles[index] = whole(buffer, OldTensor)
+        if block and not placed and run.more(buffer, names[1:]):
+            return Blocks(tiles, partial(_tile, buffer, names, tiles.shape))
     return Blocks(tiles) if block else tiles[()]
+
+
+def _tile(
+    first: Buffer, names: list[str], counts: tuple[int, ...], numbers: tuple[int, ...]
+) -> OldTensor:
+    """A logical tile of which so far only the run knows."""
+    at = 0
+    for number, count in zip(numbers, counts, strict=True):
+        at = at * count + int(number)
+    index = first.index + at
+    made = Buffer(
+        index, names[at] or f"t{index}", first.space, first.dtype, first.shape, None, first.place,
+        first.pitch,
+    )  # fmt: skip
+    return whole(made, OldTensor)
 
 
 def _places(
@@ -128,4 +161,7 @@ def _places(
 
 def each_tile(tensor: Any) -> list[OldTensor]:
     """The logical tiles of a tensor; a tile is its own only one."""
-    return list(tensor.tiles.flat) if isinstance(tensor, Blocks) else [tensor]
+    if not isinstance(tensor, Blocks):
+        return [tensor]
+    tensor.fill()
+    return list(tensor.tiles.flat)

@@ -133,12 +133,13 @@ def full(
             place=running().here(),
             see="nki.language.full",
         )
-    for tile in each_tile(made):
-        if tile.space is PSUM and fill_value == 0:
+    if made.space is not PSUM or fill_value != 0:
+        for tile in each_tile(made):
+            emit(Memset, tile, fill_value)
+    elif running().takes_presets:
+        for tile in each_tile(made):
             zero = np.zeros((), formats.storage(tile.dtype))
             running().preset(tile, np.broadcast_to(zero, tile.shape))
-        else:
-            emit(Memset, tile, fill_value)
     return made
 
 
