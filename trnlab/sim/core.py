@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -72,6 +72,7 @@ class Run:
     doubts: dict[Any, list[int]] = field(default_factory=dict)  # by function and place: how many
     warned: dict[Any, ProgramError] = field(default_factory=dict)
     tensors: list[Buffer] | None = None  # made in loops that are written
+    keeps_presets: ClassVar[bool] = False  # also without values
 
     def __post_init__(self) -> None:
         self.core = self.chip.core
@@ -135,15 +136,11 @@ class Run:
         return made
 
     def more(self, first: Buffer, names: list[str]) -> bool:
-        """Tensors like one that was just made, one a name; False where each must be made by itself.
-
-        They are there for the program; who uses one makes it.
-        """
+        """Makes tensors like one that was made, but no `Buffer`; False where that may not be."""
         kind = first.space, first.dtype, first.shape, first.place, self.core_index
-        known = self._shapes.get(kind)
-        if known is None or self.tensors is not None:
+        if kind not in self._shapes or self.tensors is not None:
             return False
-        facts = known[1]
+        facts = self._shapes[kind][1]
         self.program.buffers += [facts._replace(name=name) if name else facts for name in names]
         return True
 
@@ -238,11 +235,6 @@ class Run:
         counts = self.doubts.setdefault((function, self.here()), [0, 0])
         counts[0] += wrong
         counts[1] += of
-
-    @property
-    def takes_presets(self) -> bool:
-        """Whether bytes that are there without an instruction are of any use."""
-        return self.values
 
     def preset(self, tile: Tile, values: np.ndarray) -> None:
         """Bytes that are there without an instruction, where values are wanted."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Recorder(Run):
     """A run without values that keeps every parameter, mask and constant of its program."""
 
     values: bool = False
+    keeps_presets: ClassVar[bool] = True
     kept: list[Entry] = field(default_factory=list)  # by number
     made: list[tuple[Space, Any, tuple[int, ...], tuple[int, int] | None]] = field(
         default_factory=list
@@ -52,11 +53,6 @@ class Recorder(Run):
         if done:
             self.made += [(first.space, first.dtype, first.shape, None)] * len(names)
         return done
-
-    @property
-    def takes_presets(self) -> bool:
-        """They are part of the data."""
-        return True
 
     def enter(self, kind: type[Instruction], operands: tuple[Any, ...], key: Any) -> Entry:
         """As `Run.enter`; raises NotModelled for what has no form as data."""

@@ -136,7 +136,7 @@ def full(
     if made.space is not PSUM or fill_value != 0:
         for tile in each_tile(made):
             emit(Memset, tile, fill_value)
-    elif running().takes_presets:
+    elif running().values or running().keeps_presets:
         for tile in each_tile(made):
             zero = np.zeros((), formats.storage(tile.dtype))
             running().preset(tile, np.broadcast_to(zero, tile.shape))
