@@ -61,6 +61,7 @@ def test_predictions_on_file_are_those_of_the_model():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_all_predictions_on_file_are_those_of_the_model():
     known = {c.row.id: c.predicted for c in remembered()}
     for c in predicted_again():
@@ -150,6 +151,7 @@ def test_held_out_predictions_on_file_are_those_of_the_model():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_all_held_out_predictions_on_file_are_those_of_the_model():
     for known, again in zip(held_out(), held_out_again(), strict=True):
         assert again.constants == pytest.approx(known.constants, rel=1e-4), STALE
