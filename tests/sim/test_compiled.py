@@ -19,6 +19,7 @@ from trnlab.nki.legacy import language as old_nl
 from trnlab.sim import timed
 from trnlab.studies.measurements import Measurement, published
 from trnlab.studies.timed import KERNELS, traces
+from trnlab.studies.validate import is_quick
 
 compiled = pytest.importorskip("trnlab.sim.compiled", reason="the fast extra is not installed")
 
@@ -50,8 +51,8 @@ def measured():
         if row.metric == "seconds" and row.kernel in KERNELS:
             rows.setdefault((row.kernel, row.chip), row)
     for row in rows.values():
-        long = [pytest.mark.slow] if row.clock == "profiler" else []
-        yield pytest.param(row, id=f"{row.kernel}-{row.chip}", marks=long)
+        long = row.clock == "profiler" or not is_quick(row)
+        yield pytest.param(row, id=f"{row.kernel}-{row.chip}", marks=[pytest.mark.slow] * long)
 
 
 @pytest.mark.parametrize("row", [*measured()])

@@ -213,3 +213,69 @@ def test_a_tile_that_is_filled_again_lies_in_two_places():
     assert whole.totals["sbuf_peak_bytes"] < 3 * 1024 * 4
     assert whole.totals["hbm_read_bytes"] == less.totals["hbm_read_bytes"]
     assert whole.seconds < 0.9 * less.seconds
+
+
+@nki.jit
+def copied(x, dtype, update):
+    """x, copied on chip; with ``update`` what was copied changes afterwards."""
+    out = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.shared_hbm)
+    data = nl.ndarray((nl.par_dim(128), x.shape[1]), dtype=x.dtype, buffer=nl.sbuf)
+    data[...] = nl.load(x)
+    copy = nl.ndarray((nl.par_dim(128), x.shape[1]), dtype=dtype, buffer=nl.sbuf)
+    copy[...] = nl.copy(data, dtype=dtype)
+    if update:
+        data[...] = nl.exp(data)
+        nl.store(out, data)
+    nl.store(out, nl.exp(copy, dtype=x.dtype))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("dtype", "update", "made"),
+    [(nl.float32, False, 0), (nl.bfloat16, False, 1), (nl.float32, True, 1)],
+)
+def test_a_copy_that_changes_nothing_is_not_made(dtype, update, made):
+    _, trace = simulate(copied, zeros(128, 512), dtype, update, chip="trn1", values=False)
+    assert [span.name for span in trace].count("tensor_copy") == made
+
+
+@nki.jit
+def shared_out(x, asks):
+    """2 x, by every instance of a grid, or by each its own part."""
+    out = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.shared_hbm)
+    for row in [nl.program_id(0)] if asks else range(x.shape[0]):
+        nl.store(out[row], nl.multiply(nl.load(x[row]), 2.0))
+    return out
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_instances_that_repeat_the_first_are_not_run(asks):
+    data = zeros(4, 128, 512)
+    assert totals(shared_out[4], data, asks)["dma_transfers"] == 8
+    all_run = totals(shared_out[4], data, asks, off=("hoisting",))["dma_transfers"]
+    assert all_run == (8 if asks else 4 + 16)  # loads of what is there are left out in any case
+
+
+@nki.jit
+def weighed(x, w):
+    """Four steps, each a row of products and, when all of those are summed, another row."""
+    out = nl.ndarray((4, 128, 128), dtype=nl.float32, buffer=nl.shared_hbm)
+    left, right = nl.load(x), nl.load(w)
+    for step in nl.affine_range(4):
+        parts = nl.ndarray((nl.par_dim(128), 16, 128), dtype=nl.float32, buffer=nl.sbuf)
+        for i in nl.affine_range(16):
+            parts[:, i, :] = nl.copy(nisa.nc_matmul(left, right))
+        total = nl.exp(nl.sum(parts, axis=[1]), dtype=nl.bfloat16)
+        rest = nl.zeros((nl.par_dim(128), 128), dtype=nl.float32, buffer=nl.psum)
+        for _ in nl.affine_range(16):
+            rest += nisa.nc_matmul(left, total)
+        nl.store(out[step], nl.copy(rest))
+    return out
+
+
+def test_tiles_lie_in_psum_where_it_is_idle_and_never_more_than_fit():
+    data = np.zeros((128, 128), nl.bfloat16)
+    _, trace = simulate(weighed, data, data, chip="trn1", values=False)
+    held = trace.held[trace.held["memory"] == 1]
+    moments = sorted([*((t, 512) for t in held["since"]), *((t, -512) for t in held["until"])])
+    assert 8 * 512 < max(np.cumsum([size for _, size in moments])) <= 16 * 1024

@@ -20,14 +20,14 @@ def flattened(program: Program, core: Core, rules: Rules) -> Flat:
     touched, keys = number_regions(program)
     owner = keys[:, 0].copy()
     tensors = len(program.buffers)
-    memory, size, takes, gives, room = _rooms(program, core, rules)
+    memory, size, takes, gives, made, room = _rooms(program, core, rules)
     used = np.flatnonzero((memory >= 0) & (np.bincount(owner, minlength=tensors) > 0))
     last = program.lifetimes()[1]
     ending = used[np.argsort(last[used], kind="stable")]
     return Flat(
         heads[:, 0], heads[:, 1], heads[:, 2], touched,
         *overlaps(program.buffers, keys), owner, np.searchsorted(owner, np.arange(tensors + 1)),
-        memory, size, takes, gives, room,
+        memory, size, takes, gives, made, room,
         np.searchsorted(last[ending], np.arange(program.count + 1)), ending,
         *_edges(program),
     )  # fmt: skip
@@ -43,7 +43,7 @@ def _edges(program: Program) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rooms(program: Program, core: Core, rules: Rules) -> Iterable[np.ndarray]:
-    """Of each tensor its memory and size, and whether it takes and gives room; the memories."""
+    """Of each tensor memory and size, whether it takes and gives room, its line; the memories."""
     table = program.tensors()
     memory = np.where(table.memory < 0, -1, 2 * table.core + table.memory)
     size = np.zeros(len(memory), np.int64)
@@ -51,6 +51,9 @@ def _rooms(program: Program, core: Core, rules: Rules) -> Iterable[np.ndarray]:
     for number, space in enumerate(MEMORIES):
         mine = table.memory == number
         size[mine] = room_of(space, table.rows[mine], table.row_bytes[mine], core)
+    if rules.part:
+        small = table.memory == MEMORIES.index("psum")
+        size[small] = -(-table.row_bytes[small] // rules.part) * rules.part
     room, kept = usable.copy(), table.placed & (memory >= 0)
     ends = (table.base_byte + table.row_bytes)[kept]  # what the kernel places leaves less
     np.minimum.at(room, memory[kept], usable[memory[kept]] - ends)
@@ -59,7 +62,7 @@ def _rooms(program: Program, core: Core, rules: Rules) -> Iterable[np.ndarray]:
         found = heirs(program)
         takes[list(found)] = False
         gives[list(found.values())] = False
-    return memory, size, takes, gives, room
+    return memory, size, takes, gives, np.unique(table.place, return_inverse=True)[1], room
 
 
 def priced(costs: Sequence[Cost], chip: Chip, rules: Rules) -> tuple[list[Price], list[int]]:

@@ -3,7 +3,7 @@
 A tile that is filled first and only read afterwards is known by its recipe: what wrote it, from
 what. A tile with the recipe of an earlier one is left out, and whoever reads it reads the other,
 if a loop around the line that made it can keep all that this line makes between the two: as much as
-SBUF holds. What nobody reads any longer is not computed.
+tiles that are not loaded leave of SBUF. What nobody reads any longer is not computed.
 """
 
 from array import array
@@ -14,7 +14,7 @@ import numpy as np
 
 from trnlab.isa.tile import LAYOUTS
 from trnlab.machine.chip import Core
-from trnlab.sim.capacity import needs
+from trnlab.sim.capacity import Need, needs
 from trnlab.sim.cost import Cost
 from trnlab.sim.program import Program
 
@@ -77,6 +77,7 @@ class _Merging:
         values = [-1 - n for n in range(len(self.program.buffers))]  # different from all others
         parts: dict[int, list[object]] = {}
         whats = self._whats()
+        copies = {n for n, c in enumerate(self.program.costs) if c.name == "tensor_copy"}
         # what has one partition is loaded and spread over the others for each use
         single = {n for n, here in enumerate(LAYOUTS) if here.partitions == 1}
         heads, rows = self.program.heads.tolist(), self.table.tolist()
@@ -104,6 +105,9 @@ class _Merging:
                     parts.setdefault(tensor, []).append(part)
                     continue
                 before = parts.pop(tensor, None)
+                if before is None and what[1] in copies and rows[middle][1:] == [where, offset]:
+                    values[tensor] = values[rows[middle][0]]  # the same bytes in the same places
+                    continue
                 recipe = part if before is None else (*before, part)
                 values[tensor] = known.setdefault(recipe, len(known))
         return values
@@ -130,7 +134,7 @@ class _Merging:
         used = np.flatnonzero(self.clean & self.is_read).tolist()
         mine = [n for n in used if buffers[n].space == "sbuf"]
         self.loads = {n for n in mine if self._is_load(int(first[n]))}
-        room = self.core.sbuf.usable
+        room = self._room() if mine else 0
         kept: dict[int, OrderedDict[int, int]] = {}  # line -> values, the oldest first
         left: dict[int, int] = {}
         made: dict[int, int] = {}  # value -> tile
@@ -151,6 +155,17 @@ class _Merging:
             left[line] = left.get(line, room) - buffers[tensor].row_bytes
             while left[line] < 0 or (len(kept[line]) > 1 and not self.plain[tensor]):
                 left[line] += kept[line].popitem(last=False)[1]
+
+    def _fullest(self) -> Need:
+        """The moment when most of SBUF is taken."""
+        found = (n for n in needs(self.program, self.core) if n.space == "sbuf")
+        return max(found, key=lambda n: n.peak)
+
+    def _room(self) -> int:
+        """Bytes that tiles which are not loaded leave when most is taken."""
+        need = self._fullest()
+        others = (self.program.buffers[n].row_bytes for n in need.live if n not in self.loads)
+        return max(need.usable - sum(others), 0)
 
     def _is_load(self, number: int) -> bool:
         cost, at = self.program.costs[self.kinds[number]], self.starts[number]
@@ -195,9 +210,7 @@ class _Merging:
 
     def _left_by_pipelining(self) -> int | None:
         """Bytes that two iterations at once leave; None where they do not fit."""
-        need = max(
-            (n for n in needs(self.program, self.core) if n.space == "sbuf"), key=lambda n: n.peak
-        )
+        need = self._fullest()
         places = np.frombuffer(self.program.heads, np.int64)[1::3]
         lines, live = dict[int, tuple[int, bool]](), set(need.live)
         for tile in self.loads:

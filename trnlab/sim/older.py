@@ -1,4 +1,4 @@
-"""What the older compiler makes of a program before it runs: its middle end, as three passes.
+"""What the older compiler makes of a program before it runs: its middle end, as passes.
 
 The compiler of `neuronxcc.nki` sees loops where a program here has instructions, so what it is
 known to do is said of instructions.
@@ -7,6 +7,7 @@ known to do is said of instructions.
 from trnlab.machine.chip import Core
 from trnlab.sim.fusing import fused
 from trnlab.sim.identities import with_identities
+from trnlab.sim.instances import once
 from trnlab.sim.merging import merged
 from trnlab.sim.phases import in_phases
 from trnlab.sim.program import Program
@@ -18,6 +19,8 @@ def with_its_loads(program: Program, core: Core, without: frozenset[str]) -> Pro
     """The program with the loops, loads and spills of the older compiler."""
     if not program.count:
         return program
+    if "hoisting" not in without:
+        program = once(program)
     if "loop_fusion" not in without:
         program = fused(program)
     if "tile_rotation" not in without:

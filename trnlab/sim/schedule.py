@@ -11,8 +11,8 @@ indexed by region, and what happens rarely (a new tensor, a full memory) is kept
 
 from typing import NamedTuple
 
-from trnlab.sim.engines import collective, compute, transfer
-from trnlab.sim.rooms import Rooms, give, opened, take
+from trnlab.sim.engines import collective, compute, slot, transfer
+from trnlab.sim.rooms import Rooms, give, in_parts, opened, take, take_parts
 from trnlab.sim.state import (
     BUFFER,
     COLLECTIVE,
@@ -49,7 +49,7 @@ def untouched(count: int) -> Regions:
 
 def scheduled(flat: Flat, state: State) -> tuple[list[Row], list[Stay]]:
     """The rows of a trace, and how long tensors were held."""
-    regions, rooms = untouched(len(flat.owner)), opened(flat)
+    regions, rooms = untouched(len(flat.owner)), opened(flat, state.rules.part)
     written_at, written_by, writer, reader, readers, following = regions
     overlap_at, overlaps, owner, prices = flat.overlap_at, flat.overlaps, flat.owner, state.prices
     new, hop, loose = rooms.new, state.rules.hop, state.rules.loose
@@ -89,7 +89,11 @@ def scheduled(flat: Flat, state: State) -> tuple[list[Row], list[Stay]]:
                         ready, why, by = when + hop, BUFFER, row
                     here = following[here]
             if new[owner[region]]:
-                when, row = take(rooms, flat, owner[region])
+                if in_parts(rooms, flat, owner[region]):
+                    soonest = slot(state, lane, ready, price.busy)[0]
+                    when, row = take_parts(rooms, flat, owner[region], soonest)
+                else:
+                    when, row = take(rooms, flat, owner[region])
                 fresh.append(owner[region])
                 if when > ready:
                     ready, why, by = when, MEMORY, row

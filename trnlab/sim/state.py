@@ -64,6 +64,7 @@ class Flat(NamedTuple):
     size: Ints
     takes: Ints  # whether it needs room of its own
     gives: Ints  # whether that room is free after it
+    made: Ints  # of each tensor: the line that made it
     room: Ints  # of each memory: bytes that are free at the start
     ending_at: Ints
     ending: Ints  # of each instruction: tensors that nobody uses after it
@@ -80,6 +81,7 @@ class Rules(NamedTuple):
     table_load: float
     warm_after: float
     cold_rate: float
+    part: int  # bytes of PSUM that tiles take at least, where a compiler places them; else 0
     loose: bool  # a compiler chose the order: what is ready overtakes what waits
 
 

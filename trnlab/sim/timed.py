@@ -11,6 +11,7 @@ import numpy as np
 from trnlab.machine.chip import Chip
 from trnlab.sim.flat import flattened, priced
 from trnlab.sim.program import Program
+from trnlab.sim.rooms import SHARED
 from trnlab.sim.schedule import scheduled
 from trnlab.sim.state import Flat, Price, Rules, started
 
@@ -91,5 +92,6 @@ def _rules(chip: Chip, cores: int, loose: bool) -> Rules:
     shared = cores > 1 and members > 1 and members * dma.engines * dma.rate > rate
     return Rules(
         cores, members if shared else 0, float(timing.semaphore), float(timing.table_load),
-        float(array.warm_after), float(array.cold_rate), loose,
+        float(array.warm_after), float(array.cold_rate),
+        chip.core.psum.bank // SHARED if loose else 0, loose,
     )  # fmt: skip

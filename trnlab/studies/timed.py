@@ -9,7 +9,21 @@ import ml_dtypes
 import numpy as np
 
 from trnlab.errors import BadArguments
-from trnlab.kernels.validation import attention, bounds, ladders, layers, mamba, mlp, products
+from trnlab.kernels.validation import (
+    attention,
+    bounds,
+    convolution,
+    gradients,
+    heads,
+    ladders,
+    layers,
+    mamba,
+    mlp,
+    norms,
+    products,
+    quantized,
+    vision,
+)
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.nki import isa as nisa
@@ -80,13 +94,64 @@ def _batched(s: Sizes, zeros: Any) -> list[Call]:
     return [(products.bmm, [zeros(b, m, k), zeros(b, k, n)])]
 
 
+def _given(kernel: Kernel, **sizes: int) -> Kernel:
+    return replace(kernel, function=partial(kernel.function, **sizes))
+
+
 def _pooled(s: Sizes, zeros: Any) -> list[Call]:
-    made = replace(bounds.pooled, function=partial(bounds.pooled.function, size=s["size"]))
-    return [(made, [zeros(s["N"], s["C"], s["H"], s["W"])])]
+    return [(_given(bounds.pooled, size=s["size"]), [zeros(s["N"], s["C"], s["H"], s["W"])])]
+
+
+def _resized(s: Sizes, zeros: Any) -> list[Call]:
+    kernel = _given(vision.resized, high=s["high"], wide=s["wide"])
+    return [(kernel, [zeros(s["N"], s["H"], s["W"], s["C"])])]
+
+
+def _scattered(s: Sizes, zeros: Any) -> list[Call]:
+    n, c, h, w = s["N"], s["C"], s["H"], s["W"]
+    return [(vision.select_and_scatter, [zeros(n, c, h, w), zeros(n, c, h // 2, w // 2)])]
+
+
+def _small(s: Sizes, zeros: Any) -> list[Call]:
+    n, d = s["length"], s["depth"]
+    return [(heads.one_by_one, [zeros(d, n), zeros(n, d), zeros(n, d)])]
+
+
+def _pairs(s: Sizes, zeros: Any) -> list[Call]:
+    n, d = s["length"], s["depth"]
+    return [(heads.in_pairs, [zeros(d, n), zeros(d, n), zeros(n, d)])]
+
+
+def _gradients(s: Sizes, zeros: Any) -> list[Call]:
+    count, n, d = s["heads"], s["length"], s["depth"]
+    logs = np.zeros((count, 128, n // 128), np.float32)
+    return [(gradients.attention_gradients[count], [*[zeros(count, d, n)] * 5, logs])]
+
+
+def _double(s: Sizes, zeros: Any) -> list[Call]:
+    m, k, n = s["M"], s["K"], s["N"]
+    right = np.zeros((k // 2, 2 * n), ml_dtypes.float8_e4m3)
+    return [(quantized.double_row, [zeros(m, k), right, zeros(128, n)])]
+
+
+def _convolved(s: Sizes, zeros: Any) -> list[Call]:
+    c, n, size = s["C"], s["N"], s["size"]
+    x, w = zeros(1, c, s["H"], s["W"]), zeros(n, c, size, size)
+    return [(convolution.conv2d, [x, w, zeros(n)])]
 
 
 KERNELS: dict[str, Callable[[Sizes, Any], list[Call]]] = {
     "adaptive_avg_pool2d": _pooled,
+    "attention_gradients": _gradients,
+    "conv2d": _convolved,
+    "double_row_matmul": _double,
+    "resize_nearest": _resized,
+    "rmsnorm_qkv": lambda s, zeros: [
+        (norms.rmsnorm_qkv, [zeros(s["M"], s["K"]), zeros(s["K"], s["N"])])
+    ],
+    "sd_attention": _small,
+    "sd_attention_in_pairs": _pairs,
+    "select_and_scatter": _scattered,
     "add_rows": partial(_ladder, ladders.add_rows),
     "add_columns": partial(_ladder, ladders.add_columns),
     "attention_baseline": partial(_attention, attention.through_hbm),

@@ -49,9 +49,9 @@ NEURONCORE_V2 = replace(
         alone=derived("fitted: the same ladder, one row a transfer, 27.4 ms / 76,800 transfers")(
             357 * ns
         ),
-        transpose=derived(  # 0.9 on v3, which transposes in flight
-            "packets of one element: 2 B / (7 ns + 2 B / 18.4 GB/s) / 18.4 GB/s"
-        )(0.015),
+        transpose=assumed(  # 0.9 on v3
+            "perf guide, figure 31: 4.81 us for one, of 128 x 128 2-byte elements on one engine?"
+        )(0.37),
     ),
     can=frozenset(),
 )
