@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 # Why a span did not start earlier.
-CAUSES = ("first", "engine busy", "data", "buffer", "memory", "queue busy", "clock", "rank")
+CAUSES = ("first", "engine busy", "data", "buffer", "memory", "queue busy", "clock", "rank", "port")
 
 # The instruction queues of a core, in the order of their lanes.
 QUEUES = ("tensor", "vector", "scalar", "gpsimd", "sync")

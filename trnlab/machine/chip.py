@@ -19,6 +19,23 @@ class Engine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Port:
+    """A way into a memory that engines share: ``waits`` start nothing while another ``holds`` it.
+
+    Memory of several banks has such a way into each bank where ``banked``.
+    """
+
+    name: str
+    memory: str
+    at_once: int  # engines
+    holds: tuple[str, ...]
+    waits: tuple[str, ...]
+    fast: bool = False  # held by instructions that do more than an element a cycle
+    banked: bool = False
+    hidden: bool = False  # by the order of a compiler that chooses one
+
+
+@dataclass(frozen=True, kw_only=True)
 class Array:
     """The systolic array of the tensor engine."""
 
@@ -108,6 +125,7 @@ class Core:
     psum: OnChip
     dma: Dma
     timing: Timing
+    ports: tuple[Port, ...] = ()
     can: frozenset[str]
 
     def engine(self, name: str) -> Engine:

@@ -57,6 +57,7 @@ WRITERS: dict[str, Callable[[float], str]] = {
     **dict.fromkeys(("sram_byte", "hbm_byte"), _picojoules),
     **dict.fromkeys(("cold_rate", "transpose", "compute", "static_share"), _share),
     "hz": _unit("Hz"),
+    "at_once": _plain(),
     "weight_load": _plain("columns/cycle"),
     "reciprocal": _plain("passes"),
     "claimed": _unit("FLOP/s"),

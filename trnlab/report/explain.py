@@ -98,7 +98,7 @@ def _steps(
         start, busy, stop = (float(c[row]) for c in (trace.start, trace.busy_until, trace.stop))
         end = trace.seconds if after < 0 else float(trace.start[after])
         busy, stop = min(busy, end), min(max(stop, busy), end)
-        if after >= 0 and CAUSES[trace.cause[after]] in ("engine busy", "queue busy"):
+        if after >= 0 and CAUSES[trace.cause[after]] in ("engine busy", "queue busy", "port"):
             stop = busy  # the next one waited for the lane and not for the result
         tensor = moved.get((int(trace.name[row]), int(trace.where[row])), "")
         if _is_dma(lane):

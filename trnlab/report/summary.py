@@ -35,6 +35,7 @@ _FOR = {
     "queue busy": "the queue",
     "clock": "the clock",
     "rank": "another rank",
+    "port": "a port of SBUF or PSUM",
 }
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from numba import njit
 from numba.extending import overload, register_jitable
 
-from trnlab.sim import engines, pipe, rooms, schedule, state
+from trnlab.sim import engines, pipe, ports, rooms, schedule, state
 
-MODULES = state, pipe, engines, rooms, schedule
+MODULES = state, pipe, ports, engines, rooms, schedule
 PRICE = np.dtype([(f.name, np.dtype(f.type)) for f in fields(state.Price)], align=True)
 
 
@@ -73,7 +73,7 @@ def _compiled() -> Callable[..., Any]:
     for module in MODULES:
         for function in vars(module).values():
             if isfunction(function) and function.__module__ == module.__name__:
-                register_jitable(forceinline=True)(function)
+                register_jitable(function)
     stamp = crc32("".join(map(getsource, MODULES)).encode())  # what is kept is for this source
 
     def passed(flat: Any, prices: Any, callers: Any, rules: Any) -> Any:

@@ -1,6 +1,7 @@
 """An instruction says how much, a chip says how fast: the price of one instruction on one core."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from trnlab import formats
 from trnlab.isa.dma import DgeMode, DmaCopy, Transfer, moved_bytes
@@ -41,6 +42,9 @@ class Cost:
     callers: tuple[tuple[int, int], ...] = ()  # of a collective: core and source line of each
     how: str = ""  # algorithms of a collective
     wakes: float = 0.0  # how long software takes to notice that a transfer may start
+    holds: int = 0  # ports of the core, as bits
+    waits: int = 0
+    banked: bool = False  # takes turns at banks
     also: "Cost | None" = None  # the price on another engine, where a compiler may choose
     totals: dict[str, float] = field(default_factory=dict)
 
@@ -68,7 +72,20 @@ def cost(instruction: Instruction, core: Core) -> Cost:
         adds=getattr(instruction, "accumulate", False) is not False,
         totals=_totals(instruction),
         also=_elsewhere(instruction, core),
+        **_ports(instruction, core, fast=passes < 1),
     )
+
+
+def _ports(instruction: Instruction, core: Core, *, fast: bool) -> dict[str, Any]:
+    """The ports that an instruction holds, and those that it waits for."""
+    queue, memories = instruction.queue, {_memory(t) for t in instruction.tiles().values()}
+    used = [port for port in core.ports if port.memory in memories]
+    plain = [(1 << n, p) for n, p in enumerate(core.ports) if p in used and not p.banked]
+    return {
+        "holds": sum(b for b, p in plain if queue in p.holds and (fast or not p.fast)),
+        "waits": sum(b for b, p in plain if queue in p.waits),
+        "banked": any(p.banked and queue in p.waits for p in used),
+    }
 
 
 def _elsewhere(instruction: Instruction, core: Core) -> "Cost | None":

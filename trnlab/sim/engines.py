@@ -6,7 +6,8 @@ instruction takes the first idle time of its engine after its data is there.
 """
 
 from trnlab.sim.pipe import placed, through
-from trnlab.sim.state import ENGINE, FIRST, QUEUE, WIDTH, Price, Ready, State
+from trnlab.sim.ports import hold, turn
+from trnlab.sim.state import ENGINE, FIRST, PORT, QUEUE, WIDTH, Price, Ready, State
 
 KEPT = 64  # idle times of an engine that may still be filled; a compiler's window is finite too
 
@@ -22,11 +23,11 @@ def compute(state: State, kind: int, lane: int, place: int, ready: Ready) -> Don
         if price.also >= 0:
             other = state.prices[price.also]
             there = lane - lane % WIDTH + other.queue
-            here_ends = slot(state, lane, ready[0], price.busy)[0] + price.busy + price.fixed
-            there_ends = slot(state, there, ready[0], other.busy)[0] + other.busy + other.fixed
+            here_ends = slot(state, price, lane, ready[0])[0] + price.busy + price.fixed
+            there_ends = slot(state, other, there, ready[0])[0] + other.busy + other.fixed
             if there_ends < here_ends:
                 price, lane = other, there
-        gap = slot(state, lane, ready[0], price.busy)[1]
+        gap = slot(state, price, lane, ready[0])[1]
         if gap >= 0:
             return fill(state, price, kind, lane, place, ready, gap)
         leave(state, lane, ready[0])
@@ -35,6 +36,10 @@ def compute(state: State, kind: int, lane: int, place: int, ready: Ready) -> Don
     if free >= start:
         start, by = free, state.last_row[lane]
         why = ENGINE if by >= 0 else FIRST
+    if price.waits > 0 or len(state.banks) > 0:
+        begin, other_row = turn(state, price, lane, start)
+        if begin > start:
+            start, why, by = begin, PORT, other_row
     busy = price.busy
     if price.is_array:
         busy = on_clock(state, lane, start, busy)
@@ -48,6 +53,8 @@ def compute(state: State, kind: int, lane: int, place: int, ready: Ready) -> Don
     state.rows.append((lane, kind, place, start, until, done, why, by))
     state.free_at[lane] = until
     state.last_row[lane] = row
+    if price.holds > 0 or len(state.banks) > 0:
+        hold(state, price, lane, start, until, row)
     return until, done, row
 
 
@@ -63,13 +70,17 @@ def on_clock(state: State, lane: int, start: float, busy: float) -> float:
     return busy / state.rules.cold_rate if busy <= cold_work else cold_left + busy - cold_work
 
 
-def slot(state: State, lane: int, ready: float, busy: float) -> tuple[float, int]:
-    """When an instruction of that length can start, and in which idle time; -1 for none."""
+def slot(state: State, price: Price, lane: int, ready: float) -> tuple[float, int]:
+    """When an instruction can start on an engine, and in which idle time; -1 for none."""
+    shares = price.waits > 0 or len(state.banks) > 0
     for number, (start, until, _) in enumerate(state.gaps[lane]):
         begin = start if start > ready else ready
-        if begin + busy <= until:
+        if shares and begin + price.busy <= until:
+            begin = turn(state, price, lane, begin)[0]
+        if begin + price.busy <= until:
             return begin, number
-    return max(state.free_at[lane], ready), -1
+    begin = max(state.free_at[lane], ready)
+    return (turn(state, price, lane, begin)[0] if shares else begin), -1
 
 
 def leave(state: State, lane: int, ready: float) -> None:
@@ -91,6 +102,10 @@ def fill(
     if first >= start:
         start, by = first, before
         why = ENGINE if by >= 0 else FIRST
+    if price.waits > 0 or len(state.banks) > 0:
+        begin, other_row = turn(state, price, lane, start)
+        if begin > start:
+            start, why, by = begin, PORT, other_row
     until = start + price.busy
     row = len(state.rows)
     state.rows.append((lane, kind, place, start, until, until + price.fixed, why, by))
@@ -98,6 +113,8 @@ def fill(
         gaps.insert(gap, (until, last, row))
     if first < start:
         gaps.insert(gap, (first, start, before))
+    if price.holds > 0 or len(state.banks) > 0:
+        hold(state, price, lane, start, until, row)
     return until, until + price.fixed, row
 
 

@@ -8,7 +8,7 @@ from trnlab.machine.chip import Chip, Core
 from trnlab.sim.capacity import room_of
 from trnlab.sim.cost import Cost
 from trnlab.sim.program import Program
-from trnlab.sim.regions import number_regions, overlaps
+from trnlab.sim.regions import number_regions, overlaps, rectangles
 from trnlab.sim.rooms import heirs
 from trnlab.sim.state import COLLECTIVE, COMPUTE, TRANSFER, WIDTH, Flat, Price, Rules
 from trnlab.trace import MEMORIES, QUEUES
@@ -26,7 +26,8 @@ def flattened(program: Program, core: Core, rules: Rules) -> Flat:
     ending = used[np.argsort(last[used], kind="stable")]
     return Flat(
         heads[:, 0], heads[:, 1], heads[:, 2], touched,
-        *overlaps(program.buffers, keys), owner, np.searchsorted(owner, np.arange(tensors + 1)),
+        *overlaps(program.buffers, keys), *_banks(program, core, rules, touched, keys),
+        owner, np.searchsorted(owner, np.arange(tensors + 1)),
         memory, size, takes, gives, made, room,
         np.searchsorted(last[ending], np.arange(program.count + 1)), ending,
         *_edges(program),
@@ -76,6 +77,12 @@ def priced(costs: Sequence[Cost], chip: Chip, rules: Rules) -> tuple[list[Price]
         (id(cost), cost.also) for cost in costs if cost.also is not None and not cost.is_transfer
     ]
     elsewhere = {cost: number for number, (cost, _) in enumerate(others, len(costs))}
+    contested = _contested([*costs, *(other for _, other in others)], rules.ports)
+    contested &= sum(
+        1 << number
+        for number, port in enumerate(chip.core.ports)
+        if not (port.hidden and rules.loose)
+    )
     prices = []
     for cost in (*costs, *(other for _, other in others)):
         moved = cost.hbm_read + cost.hbm_write
@@ -97,8 +104,67 @@ def priced(costs: Sequence[Cost], chip: Chip, rules: Rules) -> tuple[list[Price]
             also=elsewhere.get(id(cost), -1),
             caller=len(callers) // 2,
             callers=len(cost.callers),
+            holds=cost.holds & contested,
+            waits=cost.waits & contested,
+            banked=cost.banked,
         )
         prices.append(price)
         for caller in cost.callers:
             callers += caller
     return prices, callers
+
+
+def _contested(costs: Sequence[Cost], ports: int) -> int:
+    """The ports that one engine may hold while another waits, as bits."""
+    found = 0
+    for port in range(ports):
+        holding = {cost.queue for cost in costs if cost.holds >> port & 1}
+        waiting = {cost.queue for cost in costs if cost.waits >> port & 1}
+        found |= (len(holding | waiting) > 1 and bool(holding)) << port
+    return found
+
+
+def _banks(
+    program: Program, core: Core, rules: Rules, touched: np.ndarray, keys: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The banks of PSUM in which each region lies, and where its part of them begins.
+
+    Only those at which engines may meet: where all accesses are to the same bytes and one engine
+    reads them, each waits for another's data anyway. Tensors that the kernel did not place have
+    banks of their own.
+    """
+    of, mine = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    table = program.tensors()
+    inside = np.flatnonzero(table.memory[keys[:, 0]] == MEMORIES.index("psum"))
+    if len(inside) and any(port.banked for port in core.ports):
+        owner, bank = keys[inside, 0], core.psum.bank
+        *_, low, high, _ = rectangles(program.buffers, keys[inside])
+        sizes = np.where(table.placed, 0, -(-table.row_bytes // bank))
+        base = core.psum.banks * rules.cores + np.cumsum(sizes) - sizes
+        home = np.where(table.placed, core.psum.banks * table.core, base)[owner]
+        counts = -(-high // bank) - low // bank
+        of = np.repeat(inside, counts)
+        step = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
+        mine = np.repeat(home + low // bank, counts) + step
+        kept = _met(program, touched, of, mine)
+        of, mine = of[kept], np.unique(mine[kept], return_inverse=True)[1]
+    starts = np.searchsorted(of, np.arange(len(keys) + 1))
+    return starts, mine + rules.ports * rules.cores
+
+
+def _met(
+    program: Program, touched: np.ndarray, regions: np.ndarray, banks: np.ndarray
+) -> np.ndarray:
+    """Which pairs of a region and its bank are of banks at which engines may meet."""
+    number, written = program.accesses()
+    reads, number = touched[~written], number[~written]
+    kinds = program.kinds()[number]
+    queues = np.array([QUEUES.index(c.queue) if c.queue in QUEUES else -1 for c in program.costs])
+    either = np.array([c.also is not None for c in program.costs], bool)  # of two engines
+    reader = np.full(int(touched.max(initial=-1)) + 1, -1)
+    reader[reads] = queues[kinds]
+    mixed = np.zeros(len(reader), bool)
+    mixed[reads[(reader[reads] != queues[kinds]) | either[kinds]]] = True
+    met = np.bincount(banks) > 1
+    met[banks[mixed[regions]]] = True
+    return met[banks]

@@ -16,7 +16,9 @@ MECHANISMS = {
     "hbm_sharing": "The cores at one stack of HBM share what it can move.",
     "launch": "A kernel is started and stopped.",
     "pipeline_fill": "A result is visible some time after its last element went in.",
+    "psum_banks": "Engines take turns at one bank of PSUM.",
     "semaphores": "An engine sees that another has finished some time later.",
+    "shared_ports": "Engines that share a port of SBUF or PSUM take turns.",
     "table_loads": "The scalar engine loads another table when its functions change.",
     "weight_loads": "fp32 multiplications wait for weights, where loading does not hide.",
     # of programs that the older compiler makes
@@ -76,4 +78,6 @@ def _without(core: Core, names: frozenset[str]) -> Core:
         engines = tuple(replace(e, start=0, floor=0) for e in engines)
     if "pipeline_fill" in names:
         engines = tuple(replace(e, fixed=0.0) for e in engines)
-    return replace(core, array=array, dma=dma, timing=timing, engines=engines)
+    off = {True: "psum_banks" in names, False: "shared_ports" in names}
+    ports = tuple(port for port in core.ports if not off[port.banked])
+    return replace(core, array=array, dma=dma, timing=timing, engines=engines, ports=ports)

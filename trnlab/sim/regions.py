@@ -63,7 +63,7 @@ def _meetings(
     """
     homes = _homes(buffers, keys[:, 0])
     mine = np.flatnonzero(np.bincount(homes)[homes] > 1)
-    home, found = homes[mine], _rectangles(buffers, keys[mine])
+    home, found = homes[mine], rectangles(buffers, keys[mine])
     along = [
         np.bincount(home, _neighbours(home, low, high)[1]) for low, high in (found[:2], found[2:4])
     ]
@@ -104,7 +104,7 @@ def _neighbours(
     return order, np.maximum(ends - np.arange(len(order)) - 1, 0)
 
 
-def _rectangles(buffers: list[BufferFacts], keys: np.ndarray) -> np.ndarray:
+def rectangles(buffers: list[BufferFacts], keys: np.ndarray) -> np.ndarray:
     """The rectangles of many regions, as rows of first and past row, first and past byte, step."""
     used, which = np.unique(keys[:, 1], return_inverse=True)
     tensors, whose = np.unique(keys[:, 0], return_inverse=True)

@@ -22,6 +22,7 @@ from trnlab.sim.state import (
     MEMORY,
     WIDTH,
     Flat,
+    Ints,
     Ready,
     Row,
     State,
@@ -53,9 +54,12 @@ def scheduled(flat: Flat, state: State) -> tuple[list[Row], list[Stay]]:
     written_at, written_by, writer, reader, readers, following = regions
     overlap_at, overlaps, owner, prices = flat.overlap_at, flat.overlaps, flat.owner, state.prices
     new, hop, loose = rooms.new, state.rules.hop, state.rules.loose
+    for bank in flat.banks:
+        while len(state.held) <= bank:
+            state.held.append([(0.0, 0.0, 0, 0)][:0])
     stays = [(0, 0.0, 0.0)][:0]
     fresh = [0][:0]  # tensors that this instruction writes first
-    awaited = len(flat.edges) > 0
+    awaited, shared = len(flat.edges) > 0, len(flat.banks) > 0
     ends = [(0.0, 0)][:0]
     at = 0
     for number in range(len(flat.kinds)):
@@ -90,7 +94,7 @@ def scheduled(flat: Flat, state: State) -> tuple[list[Row], list[Stay]]:
                     here = following[here]
             if new[owner[region]]:
                 if in_parts(rooms, flat, owner[region]):
-                    soonest = slot(state, lane, ready, price.busy)[0]
+                    soonest = slot(state, price, lane, ready)[0]
                     when, row = take_parts(rooms, flat, owner[region], soonest)
                 else:
                     when, row = take(rooms, flat, owner[region])
@@ -102,7 +106,12 @@ def scheduled(flat: Flat, state: State) -> tuple[list[Row], list[Stay]]:
                 when, row = ends[producer]
                 if when + hop > ready:
                     ready, why, by = when + hop, DATA, row
+        if shared and price.banked:
+            gather(state.banks, flat, written)
+            gather(state.banks, flat, read)
         until, done, row = run(state, kind, lane, flat.places[number], (ready, why, by))
+        if shared:
+            state.banks.clear()
         if awaited:
             ends.append((done, row))
         lane, _, _, start, _, _, _, _ = state.rows[row]
@@ -132,6 +141,12 @@ def run(state: State, kind: int, lane: int, place: int, ready: Ready) -> tuple[f
     if work == COLLECTIVE:
         return collective(state, kind, ready)
     return transfer(state, kind, lane, place, ready)
+
+
+def gather(banks: list[int], flat: Flat, touched: Ints) -> None:
+    """Adds the banks in which operands lie."""
+    for region in touched:
+        banks.extend(flat.banks[flat.bank_at[region] : flat.bank_at[region + 1]])
 
 
 def reads_too(regions: Regions, region: int, until: float, row: int, lane: int) -> None:

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from trnlab.trace import CAUSES, QUEUES
 
-FIRST, ENGINE, DATA, BUFFER, MEMORY, QUEUE, CLOCK, RANK = range(len(CAUSES))
+FIRST, ENGINE, DATA, BUFFER, MEMORY, QUEUE, CLOCK, RANK, PORT = range(len(CAUSES))
 WIDTH = len(QUEUES)
 COMPUTE, TRANSFER, COLLECTIVE = range(3)
 
 Ints = Any  # a list of numbers, or an array of them
+Turn = tuple[float, float, int, int]  # from, until, row, lane
 Gap = tuple[float, float, int]  # from, until, row that was busy before
 # lane, cost, place, start, busy until, result visible, cause, blocking row
 Row = tuple[int, int, int, float, float, float, int, int]
@@ -44,6 +45,9 @@ class Price:
     also: int  # the price on another engine
     caller: int  # of a collective: the first of its callers
     callers: int
+    holds: int  # ports, as bits
+    waits: int
+    banked: bool  # takes turns at banks
 
 
 class Flat(NamedTuple):
@@ -58,6 +62,8 @@ class Flat(NamedTuple):
     touched: Ints  # regions of the operands of every instruction in turn
     overlap_at: Ints
     overlaps: Ints  # of each region those that touch bytes of it, itself first
+    bank_at: Ints
+    banks: Ints  # of each region: banks at which engines may meet
     owner: Ints  # of each region: its tensor
     region_at: Ints  # of each tensor: its regions, which have numbers in turn
     memory: Ints  # of each tensor: which SBUF or PSUM it takes room in; -1 for HBM
@@ -82,6 +88,7 @@ class Rules(NamedTuple):
     warm_after: float
     cold_rate: float
     part: int  # bytes of PSUM that tiles take at least, where a compiler places them; else 0
+    ports: int  # of a core
     loose: bool  # a compiler chose the order: what is ready overtakes what waits
 
 
@@ -105,6 +112,8 @@ class State(NamedTuple):
     exchange_row: list[int]
     busy_from: list[list[float]]  # of each stack of HBM, without overlap
     busy_until: list[list[float]]
+    held: list[list[Turn]]  # of each port of each core, and of each bank: when it is
+    banks: list[int]  # which of these the instruction uses that comes next
 
 
 def started(prices: Sequence[Price], callers: Ints, rules: Rules) -> State:
@@ -129,4 +138,6 @@ def started(prices: Sequence[Price], callers: Ints, rules: Rules) -> State:
         [-1] * cores,
         [[0.0][:0] for _ in range(stacks)],
         [[0.0][:0] for _ in range(stacks)],
+        [[(0.0, 0.0, 0, 0)][:0] for _ in range(rules.ports * cores)],
+        [0][:0],
     )

@@ -93,5 +93,5 @@ def _rules(chip: Chip, cores: int, loose: bool) -> Rules:
     return Rules(
         cores, members if shared else 0, float(timing.semaphore), float(timing.table_load),
         float(array.warm_after), float(array.cold_rate),
-        chip.core.psum.bank // SHARED if loose else 0, loose,
+        chip.core.psum.bank // SHARED if loose else 0, len(chip.core.ports), loose,
     )  # fmt: skip

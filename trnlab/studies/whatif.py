@@ -73,6 +73,7 @@ LIMITS = (
         "an array that is always warm",
         lambda core: replace(core, array=replace(core.array, cold_rate=1.0)),
     ),
+    Limit("ports", "ports and banks that engines never share", lambda c: replace(c, ports=())),
     Limit("room", "endless SBUF and PSUM", _room),
 )
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from trnlab.machine.catalogue.trn2 import NEURONCORE_V3, guide, isa, klr, page
-from trnlab.machine.chip import Chip, Energy, Memory
+from trnlab.machine.chip import Chip, Energy, Memory, Port
 from trnlab.machine.facts import assumed, carried, derived, measured, rumoured, vendor
 from trnlab.units import GB, TB, TFLOPS, GHz, GiB, KiB, ns, pJ, us
 
@@ -52,6 +52,23 @@ NEURONCORE_V2 = replace(
         transpose=assumed(  # 0.9 on v3
             "perf guide, figure 31: 4.81 us for one, of 128 x 128 2-byte elements on one engine?"
         )(0.37),
+    ),
+    ports=(
+        Port(
+            name="sbuf",
+            memory="sbuf",
+            at_once=guide(1),
+            holds=("vector", "gpsimd"),
+            waits=("vector", "gpsimd"),
+        ),
+        Port(
+            name="psum",
+            memory="psum",
+            at_once=guide(1),
+            holds=("vector", "scalar"),
+            waits=("vector", "scalar"),
+            hidden=True,  # bounds of the vendor's attention tests: at most 367 us, 406 with turns
+        ),
     ),
     can=frozenset(),
 )

@@ -1,6 +1,6 @@
 """Trainium2 and NeuronCore-v3, the one core of which public profiler traces exist."""
 
-from trnlab.machine.chip import Array, Chip, Core, Dma, Energy, Engine, Memory, OnChip, Timing
+from trnlab.machine.chip import Array, Chip, Core, Dma, Energy, Engine, Memory, OnChip, Port, Timing
 from trnlab.machine.facts import assumed, derived, measured, rumoured, vendor
 from trnlab.units import GB, TB, TFLOPS, GHz, GiB, KiB, ns, pJ, us
 
@@ -124,6 +124,24 @@ NEURONCORE_V3 = Core(
         launch=between(7.9 * us),  # first load of a kernel at 14.8 us of a trace
         finish=traces(2.1 * us),  # last packet to the end of a trace: 2.07 to 2.22
         profiler=between(6.9 * us),  # 4.3 to 9.9
+    ),
+    ports=(
+        Port(
+            name="bus",
+            memory="sbuf",
+            at_once=guide(1),  # the fast modes of Vector borrow it, and GpSimd goes on after them
+            holds=("vector",),
+            waits=("gpsimd",),
+            fast=True,
+        ),
+        Port(
+            name="bank",
+            memory="psum",
+            at_once=guide(1),
+            holds=("tensor", "vector", "scalar"),
+            waits=("tensor", "vector", "scalar"),
+            banked=True,
+        ),
     ),
     can=frozenset(
         {
