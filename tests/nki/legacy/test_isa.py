@@ -427,7 +427,7 @@ def test_copies_from_and_to_where_a_number_in_sbuf_says():
     for i, place in enumerate(order[0]):
         want[:, place] += i
     assert same(out, want.reshape(128, 64))
-    assert names.count("tensor_copy") == 9
+    assert names.count("tensor_copy") == 8  # nl.copy changes nothing and is not made
 
     def into(a, places):
         got = nl.ndarray((128, 1), nl.bfloat16)
