@@ -18,6 +18,8 @@ def nearest(word: str, names: Iterable[str]) -> str:
 
 def absent(module: str, name: str, known: Iterable[str]) -> AttributeError:
     """The error of a name that ``nki.language`` or ``nki.isa`` does not have."""
+    if name.startswith("__"):  # Python asks every module for such names
+        return AttributeError(f"{module} has no '{name}'")
     if _older(module.rpartition(".")[2], name) is not None:
         hint = f"; neuronxcc.{module} has it: trnlab migrate FILE says what replaces it"
     else:

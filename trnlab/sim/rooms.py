@@ -5,6 +5,8 @@ from heapq import heappop, heappush
 from math import inf
 from typing import NamedTuple
 
+import numpy as np
+
 from trnlab.sim.program import Program
 from trnlab.sim.state import Flat, Gap
 
@@ -20,23 +22,27 @@ def heirs(program: Program) -> dict[int, int]:
     Engines write an element after they have read it, so that a result may lie on its operand.
     """
     first, last = program.lifetimes()
+    streams = np.array(
+        [c.queue in ("vector", "scalar", "gpsimd") and not c.is_transfer for c in program.costs]
+    )
+    numbers = np.flatnonzero(streams[program.kinds()])
+    starts, counts, writes = program.spans()
+    tensors = np.frombuffer(program.operands, np.int64)[::3]
+    numbers = numbers[first[tensors[starts[numbers]]] == numbers]
+    middle, end = starts + writes, starts + counts
     found: dict[int, int] = {}
     given: set[int] = set()
-    at = 0
-    for number, kind in enumerate(program.kinds().tolist()):
-        cost = program.costs[kind]
-        middle, end = at + cost.writes, at + cost.writes + cost.reads
-        if cost.queue in ("vector", "scalar", "gpsimd") and not cost.is_transfer:
-            made = program.operands[3 * at]
-            facts = program.buffers[made]
-            if first[made] == number and facts.space == "sbuf" and not facts.placed:
-                for source in program.operands[3 * middle : 3 * end : 3]:
-                    alike = program.buffers[source][1:5] == facts[1:5]  # space, size, core
-                    if last[source] == number and alike and source not in given:
-                        found[made] = source
-                        given.add(source)
-                        break
-        at = end
+    for number in numbers.tolist():
+        made = int(tensors[starts[number]])
+        facts = program.buffers[made]
+        if facts.space != "sbuf" or facts.placed:
+            continue
+        for source in tensors[middle[number] : end[number]].tolist():
+            alike = program.buffers[source][1:5] == facts[1:5]  # space, size, core
+            if last[source] == number and alike and source not in given:
+                found[made] = source
+                given.add(source)
+                break
     return found
 
 

@@ -186,21 +186,24 @@ class _Spills:
 
     def _prepare(self, number: int, writes: int, place: int, touched: list[int], kind: int) -> None:
         """Brings the operands of an instruction into SBUF, and names them as they are now."""
-        self.busy = set(touched[::3])
-        for i in range(3 * writes, len(touched), 3):
-            self._present(number, touched[i], place)
+        names, first, away, now = touched[::3], self.first, self.away, self.now
+        self.busy = set(names)
+        for name in names[writes:]:
+            if name in away or first[name] == number:
+                self._present(number, name, place)
         if self.costs[kind].queue in ("vector", "scalar", "gpsimd"):
             self._end(number)  # a result may take the place of what it is made from
-        for i in range(0, 3 * writes, 3):
-            self._present(number, touched[i], place)
-            self.home.pop(touched[i], None)
-        for i in range(0, len(touched), 3):
-            touched[i] = self.now.get(touched[i], touched[i])
+        for name in names[:writes]:
+            if name in away or first[name] == number:
+                self._present(number, name, place)
+            self.home.pop(name, None)
+        if now:
+            touched[::3] = [now.get(name, name) for name in names]
 
     def _present(self, number: int, name: int, place: int) -> None:
         if name in self.away:
             self._bring(number, name, place)
-        elif self.first[name] == number and name not in self.live and self._counts(name):
+        elif name not in self.live and self._counts(name):
             self._begin(number, name, place)
 
     # --- room
