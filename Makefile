@@ -46,8 +46,8 @@ format: $(DEV) ## format the code and mend what the linter can
 
 docs: $(DEV) ## write the pages that are made from the code
 	@$(BIN)/python -m trnlab isa --markdown > docs/isa.md.new && mv docs/isa.md.new docs/isa.md
-	@$(BIN)/python -m trnlab validate --again --csv > predicted.new && mv predicted.new trnlab/studies/predicted.csv
-	@$(BIN)/python -m trnlab validate --held-out --again --csv > heldout.new && mv heldout.new trnlab/studies/heldout.csv
+	@$(BIN)/python -m trnlab validate --again --csv > predicted.new && mv predicted.new trnlab/studies/validation/predicted.csv
+	@$(BIN)/python -m trnlab validate --held-out --again --csv > heldout.new && mv heldout.new trnlab/studies/validation/heldout.csv
 	@$(BIN)/python -m trnlab validate --markdown > docs/accuracy.md.new && mv docs/accuracy.md.new docs/accuracy.md
 
 bench: $(DEV) ## print the ratios to something real that runs beside it

@@ -15,7 +15,7 @@ import trnlab
 from benchmarks import kernels
 from trnlab.kernels.validation import products
 from trnlab.nki.jit import results
-from trnlab.sim import timed
+from trnlab.sim.timing import timed
 
 ROOT = Path(__file__).parents[1]
 SIZE = 4096

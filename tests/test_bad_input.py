@@ -16,7 +16,7 @@ import pytest
 import trnlab
 from tests.report.make import trace_of
 from tests.support import command, load, nisa, nl, same, store, value
-from trnlab.nki import artifacts
+from trnlab.nki.clients import artifacts
 
 HEAD = """\
 import nki

@@ -69,7 +69,7 @@ def run(
 ) -> None:
     """Run a script or a kernel on a simulated NeuronCore and report every kernel call."""
     from trnlab.report.parquet import check_folder
-    from trnlab.sim.mechanisms import known
+    from trnlab.sim.timing.mechanisms import known
     from trnlab.studies import run as study
 
     how = {"chip": chip or None, "values": not time_only, "timed": not no_time,
@@ -148,8 +148,8 @@ def isa(
 ) -> None:
     """Print the manual page of an instruction, or the list of them."""
     from trnlab.report.terminal import console
-    from trnlab.studies.handbook import handbook
-    from trnlab.studies.manual import index, page
+    from trnlab.studies.reference.handbook import handbook
+    from trnlab.studies.reference.manual import index, page
 
     if markdown:
         typer.echo(handbook(), nl=False)
@@ -168,7 +168,7 @@ def migrate(
     """Say what in kernels belongs to another version of NKI, and what replaces it."""
     from json import dumps
 
-    from trnlab.studies.migrate import migrate_all, record, report
+    from trnlab.studies.migration.migrate import migrate_all, record, report
 
     found = migrate_all(files, to)
     if json:
@@ -210,7 +210,7 @@ def score(
     """Score a kernel nobody knows: right or not, time, counters, violations."""
     from json import dumps
 
-    from trnlab.studies.score import describe, score_files
+    from trnlab.studies.scoring.score import describe, score_files
 
     with _waiting(f"scoring {kernel}", quiet=json):
         told = score_files(
@@ -229,7 +229,7 @@ def serve(
     token: Annotated[str, typer.Option(envvar="TRNLAB_TOKEN", help="what callers must show")] = "",
 ) -> None:
     """Score kernels for many callers on this machine: POST JSON to /score."""
-    from trnlab.studies.serve import Service
+    from trnlab.studies.scoring.serve import Service
 
     with Service(port, workers, token) as service:
         typer.echo(f"scoring at {service.url}/score, {workers} at a time")
@@ -260,7 +260,7 @@ def explain(
     words: Annotated[list[str], typer.Argument(help="a rule's name, an error code, or words")],
 ) -> None:
     """Explain a rule of ours or an error code of the vendor's tools, with an example."""
-    from trnlab.studies.explain import explain as page
+    from trnlab.studies.reference.explain import explain as page
 
     typer.echo(page(" ".join(words)))
 
@@ -279,8 +279,8 @@ def validate(
     ] = False,
 ) -> None:
     """Print predicted against published for every figure that the project holds."""
-    from trnlab.studies import accuracy, heldout
-    from trnlab.studies import validate as study
+    from trnlab.studies.validation import accuracy, heldout
+    from trnlab.studies.validation import validate as study
 
     if held_out:
         unseen = heldout.held_out_again() if again else heldout.held_out()
@@ -310,9 +310,9 @@ def calibrate(
     ] = None,
 ) -> None:
     """Fit the constants of a chip again, to the project's data or to own device timings."""
-    from trnlab.studies import calibrate as study
-    from trnlab.studies.measurements import read
-    from trnlab.studies.timed import KERNELS
+    from trnlab.studies.validation import calibrate as study
+    from trnlab.studies.validation.measurements import read
+    from trnlab.studies.validation.timed import KERNELS
 
     rows = read(timings, KERNELS) if timings else None
     typer.echo(study.report(study.calibrate(rows, chip, constant or (), typer.echo)))

@@ -9,8 +9,8 @@ import numpy as np
 import trnlab
 from tests.fuzz.arrays import wide
 from tests.fuzz.programs import Program
-from trnlab.sim import execute
-from trnlab.sim.execute import Executor
+from trnlab.sim.values import execute
+from trnlab.sim.values.execute import Executor
 
 REWRITES = (  # what the older compiler does to a program
     "hoisting", "identities", "load_reuse", "loop_fusion", "phases", "spills", "tile_rotation",

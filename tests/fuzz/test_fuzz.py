@@ -12,8 +12,8 @@ from tests.fuzz.checking import Wrong, check, compare, launch
 from tests.fuzz.choices import program
 from tests.fuzz.shrinking import shrunk
 from tests.fuzz.wrong import broken, check_broken
-from trnlab.sim.execute import Executor
-from trnlab.sim.groups import Groups
+from trnlab.sim.values.execute import Executor
+from trnlab.sim.values.groups import Groups
 
 
 @pytest.mark.parametrize("seed", range(24))

@@ -5,7 +5,7 @@ from tests.isa.make import TRN2, tile
 from trnlab import formats
 from trnlab.isa.register import RegisterCompute, RegisterLoad, RegisterMove, RegisterStore
 from trnlab.isa.tile import Buffer, Space, whole
-from trnlab.sim.cost import cost, with_addresses
+from trnlab.sim.timing.cost import cost, with_addresses
 
 
 def register(dtype="int32"):

@@ -10,10 +10,11 @@ import trnlab
 from tests.report.make import trace_of
 from tests.support import load, nisa, nl, same, store, whole_numbers
 from trnlab.errors import BadArguments, UnknownName
-from trnlab.nki import artifacts, entry, jit
+from trnlab.nki import entry, jit
+from trnlab.nki.clients import artifacts
+from trnlab.nki.clients.runners import CompileKernel
 from trnlab.nki.legacy import entry as old_entry
 from trnlab.nki.legacy import language as old_nl
-from trnlab.nki.runners import CompileKernel
 
 A = whole_numbers(128, 64)
 

@@ -9,7 +9,7 @@ import trnlab.nki.language as nl
 from trnlab import formats
 from trnlab.errors import UnknownName
 from trnlab.nki import entry
-from trnlab.nki.standins import cpu_simulate, finfo, identity, is_float_type, static_cast
+from trnlab.nki.clients.standins import cpu_simulate, finfo, identity, is_float_type, static_cast
 
 A = np.arange(256 * 8, dtype=np.float32).reshape(256, 8)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import trnlab
 from trnlab.isa.collective import Work
 from trnlab.machine.system import Level, Placement, System
-from trnlab.sim.collectives import estimate, layers_of
+from trnlab.sim.timing.collectives import estimate, layers_of
 
 HOP = 1e-6
 FAR = 10e-6

@@ -16,12 +16,14 @@ from trnlab.nki import isa as nisa
 from trnlab.nki import language as nl
 from trnlab.nki.legacy import entry as old
 from trnlab.nki.legacy import language as old_nl
-from trnlab.sim import timed
-from trnlab.studies.measurements import Measurement, published
-from trnlab.studies.timed import KERNELS, traces
-from trnlab.studies.validate import is_quick
+from trnlab.sim.timing import timed
+from trnlab.studies.validation.measurements import Measurement, published
+from trnlab.studies.validation.timed import KERNELS, traces
+from trnlab.studies.validation.validate import is_quick
 
-compiled = pytest.importorskip("trnlab.sim.compiled", reason="the fast extra is not installed")
+compiled = pytest.importorskip(
+    "trnlab.sim.timing.compiled", reason="the fast extra is not installed"
+)
 
 
 @pytest.fixture

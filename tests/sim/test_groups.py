@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.support import load, nisa, nl, same, simulate, store, value, whole_numbers
 from trnlab.errors import UninitialisedRead, Violations
-from trnlab.sim import groups
+from trnlab.sim.values import groups
 from trnlab.studies.run import run_once
 
 LEFT = [whole_numbers(128, 64, seed=n) for n in range(4)]

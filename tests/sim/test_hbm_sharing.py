@@ -9,8 +9,8 @@ import trnlab
 import trnlab.nki.isa as nisa
 import trnlab.nki.language as nl
 from trnlab.nki import entry
-from trnlab.sim.pipe import through
-from trnlab.sim.state import Rules, started
+from trnlab.sim.timing.pipe import through
+from trnlab.sim.timing.state import Rules, started
 
 LOADS, WIDTH = 24, 8192  # 4 MiB each, in packets of 4 KiB that the DMA engines move at full rate
 

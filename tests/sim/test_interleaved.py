@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support import load, nisa, nl, same, store, whole_numbers
-from trnlab.studies.explain import explain
+from trnlab.studies.reference.explain import explain
 from trnlab.studies.run import run_once
 
 A, B = whole_numbers(128, 64), whole_numbers(128, 128, seed=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.support import load, nisa, nl, same, store, value, whole_numbers
-from trnlab.sim import blocks
+from trnlab.sim.values import blocks
 
 DATA = whole_numbers(128, 128, seed=1)
 MORE = whole_numbers(128, 96, seed=2)
@@ -171,7 +171,7 @@ def test_products_that_form_a_rectangle_are_one(order, monkeypatch):
         return product(pairs)
 
     product = blocks.product
-    monkeypatch.setattr("trnlab.sim.ahead.product", seen)
+    monkeypatch.setattr("trnlab.sim.values.ahead.product", seen)
 
     places = [(m, n) for m in range(2) for n in range(2)]
     if order == "columns":

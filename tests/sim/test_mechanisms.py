@@ -7,7 +7,7 @@ from tests.support import simulate
 from trnlab.errors import UnknownName
 from trnlab.kernels.validation import attention, mlp, products
 from trnlab.machine.catalogue import chip as find_chip
-from trnlab.sim.mechanisms import MECHANISMS, known, without
+from trnlab.sim.timing.mechanisms import MECHANISMS, known, without
 
 SHAPE = (128, 512)
 

@@ -6,10 +6,10 @@ import pytest
 from tests.support import TOY, bars, nisa, nl, simulate, toy
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Port
-from trnlab.sim.cost import Cost
-from trnlab.sim.flat import priced
-from trnlab.sim.mechanisms import without
-from trnlab.sim.state import Rules
+from trnlab.sim.timing.cost import Cost
+from trnlab.sim.timing.flat import priced
+from trnlab.sim.timing.mechanisms import without
+from trnlab.sim.timing.state import Rules
 
 VECTOR, SCALAR, GPSIMD = nisa.engine.vector, nisa.engine.scalar, nisa.engine.gpsimd
 ALL = ("tensor", "vector", "scalar")

@@ -19,7 +19,7 @@ from trnlab.nki.emit import emit
 from trnlab.sim.parameters import packed
 from trnlab.sim.portable import Portable
 from trnlab.sim.replay import Replayed, replay
-from trnlab.sim.tracing import trace_of
+from trnlab.sim.timing.tracing import trace_of
 
 A = np.random.default_rng(0).standard_normal((128, 128), dtype=np.float32)
 B = A[::-1].copy()

@@ -9,7 +9,7 @@ from trnlab import formats
 from trnlab.nki import entry, jit
 from trnlab.nki import isa as nisa
 from trnlab.nki import language as nl
-from trnlab.sim.rounding import Stochastic
+from trnlab.sim.values.rounding import Stochastic
 
 MANY = 200_000
 NARROW = ("bfloat16", "float16", "float8_e4m3", "float8_e5m2", "float8_e4m3fn", "tfloat32")

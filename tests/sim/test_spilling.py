@@ -13,10 +13,10 @@ from trnlab.nki.jit import Settings
 from trnlab.nki.legacy import entry as nki
 from trnlab.nki.legacy import isa as nisa
 from trnlab.nki.legacy import language as nl
-from trnlab.sim import older
-from trnlab.sim.capacity import needs
-from trnlab.sim.rooms import heirs
-from trnlab.sim.spilling import fitted_in
+from trnlab.sim.older import passes as older
+from trnlab.sim.older.spilling import fitted_in
+from trnlab.sim.timing.capacity import needs
+from trnlab.sim.timing.rooms import heirs
 
 WIDTH, PARTS = 4, 4  # elements of a part, parts of a tile
 TILE = 4 * WIDTH * PARTS  # bytes a partition

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from trnlab.report.summary import BAND
-from trnlab.studies import accuracy, heldout
-from trnlab.studies.heldout import families, held_out, held_out_again, widened
-from trnlab.studies.measurements import published
-from trnlab.studies.validate import (
+from trnlab.studies.validation import accuracy, heldout
+from trnlab.studies.validation.heldout import families, held_out, held_out_again, widened
+from trnlab.studies.validation.measurements import published
+from trnlab.studies.validation.validate import (
     KINDS,
     Comparison,
     constants,

@@ -4,9 +4,9 @@ import pytest
 
 from trnlab.errors import BadArguments, TrnlabError, UnknownName
 from trnlab.machine.catalogue import chip as find_chip
-from trnlab.studies.calibrate import calibrate, fitted_paths, report, with_constants
-from trnlab.studies.measurements import Measurement, read
-from trnlab.studies.timed import KERNELS, seconds, traces
+from trnlab.studies.validation.calibrate import calibrate, fitted_paths, report, with_constants
+from trnlab.studies.validation.measurements import Measurement, read
+from trnlab.studies.validation.timed import KERNELS, seconds, traces
 
 HEAD = "kernel,shape,dtype,chip,seconds\n"
 

@@ -8,7 +8,7 @@ import pytest
 from tests.support import command, load, store
 from trnlab import __version__
 from trnlab.errors import BadArguments
-from trnlab.nki import artifacts
+from trnlab.nki.clients import artifacts
 from trnlab.report.summary import summarise
 from trnlab.studies.compare import compare
 from trnlab.studies.run import run_once

@@ -7,8 +7,8 @@ from tests.support import command, load, nisa, nl, store, whole_numbers
 from trnlab import Violations
 from trnlab.errors import UnknownName
 from trnlab.isa.instruction import ISA
-from trnlab.studies.explain import ALL_CODES, explain, templates
-from trnlab.studies.graph_codes import GRAPH_CODES
+from trnlab.studies.reference.explain import ALL_CODES, explain, templates
+from trnlab.studies.reference.graph_codes import GRAPH_CODES
 
 
 @pytest.mark.parametrize("name", ALL_CODES)

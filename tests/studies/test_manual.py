@@ -8,9 +8,9 @@ from tests.support import command
 from trnlab.errors import UnknownName
 from trnlab.isa.instruction import ISA
 from trnlab.machine.catalogue import CHIPS, chip
-from trnlab.studies import functions
-from trnlab.studies.handbook import handbook
-from trnlab.studies.manual import (
+from trnlab.studies.reference import functions
+from trnlab.studies.reference.handbook import handbook
+from trnlab.studies.reference.manual import (
     becomes,
     collectives,
     costs_of,
@@ -19,7 +19,7 @@ from trnlab.studies.manual import (
     signature,
     spelled_sample,
 )
-from trnlab.studies.samples import SAMPLES, sample
+from trnlab.studies.reference.samples import SAMPLES, sample
 
 PAGE = Path(__file__).parents[2] / "docs" / "isa.md"
 

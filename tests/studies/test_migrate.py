@@ -8,8 +8,8 @@ import pytest
 from tests.support import command
 from trnlab.errors import BadArguments, UnknownName
 from trnlab.nki import isa as nisa
-from trnlab.studies import drift
-from trnlab.studies.migrate import migrate, report
+from trnlab.studies.migration import drift
+from trnlab.studies.migration.migrate import migrate, report
 
 OLDER = """
 import numpy as np

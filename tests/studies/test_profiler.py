@@ -9,7 +9,7 @@ import pytest
 
 from tests.report.make import trace_of
 from trnlab.errors import BadArguments, NotModelled
-from trnlab.nki import artifacts
+from trnlab.nki.clients import artifacts
 from trnlab.studies.profiler import TOOLS, neuron_profile, tools_on_path
 
 

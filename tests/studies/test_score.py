@@ -19,12 +19,12 @@ from typer.testing import CliRunner
 import trnlab
 from trnlab import cli
 from trnlab.errors import BadArguments, UnknownName
-from trnlab.studies import score as score_module
-from trnlab.studies.judge import compare
-from trnlab.studies.request import MB, request_of
-from trnlab.studies.score import score, score_files
-from trnlab.studies.serve import Service
-from trnlab.studies.watch import children
+from trnlab.studies.scoring import score as score_module
+from trnlab.studies.scoring.judge import compare
+from trnlab.studies.scoring.request import MB, request_of
+from trnlab.studies.scoring.score import score, score_files
+from trnlab.studies.scoring.serve import Service
+from trnlab.studies.scoring.watch import children
 
 SHAPE = "f32[128,64]"
 REFERENCE = "def reference(x, y):\n    return x + y\n"
@@ -170,9 +170,9 @@ def test_a_kernel_that_branches_on_values_is_not_modelled():
     "attack",
     [
         "import numpy as np\nnp.array_equal = np.allclose = lambda *_, **__: True",
-        "import trnlab.sim.cost, trnlab.studies.judge\n"
-        "trnlab.studies.judge.compare = lambda *_: 0.0\n"
-        "trnlab.sim.cost.cost = lambda *_: None",
+        "import trnlab.sim.timing.cost, trnlab.studies.scoring.judge\n"
+        "trnlab.studies.scoring.judge.compare = lambda *_: 0.0\n"
+        "trnlab.sim.timing.cost.cost = lambda *_: None",
         "import time\ntime.perf_counter = time.time = lambda: 0.0",
     ],
     ids=["numpy", "trnlab", "clock"],

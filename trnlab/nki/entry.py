@@ -4,8 +4,8 @@ from typing import Any
 
 from trnlab.errors import BadArguments
 from trnlab.nki import jit as core
+from trnlab.nki.clients.runners import BenchmarkKernel, FileKernel, made, profiled
 from trnlab.nki.jit import Kernel, settings
-from trnlab.nki.runners import BenchmarkKernel, FileKernel, made, profiled
 
 
 def jit(function: Any = None, **options: Any) -> Any:

@@ -32,7 +32,7 @@ from trnlab.nki.jit import running
 from trnlab.nki.registers import VirtualRegister
 from trnlab.nki.tensor import NkiTensor
 from trnlab.sim.core import Run
-from trnlab.sim.execute import Entry
+from trnlab.sim.values.execute import Entry
 
 GROUP, GROUP_TENSOR = 16, 32  # partitions whose indices are read column by column
 _scratch = count(-1, -1)  # numbers of tensors that are in no program

@@ -27,12 +27,12 @@ from trnlab.nki.order import add_edges
 from trnlab.nki.receipt import meta_of, name_of, passes_of
 from trnlab.nki.settings import Settings
 from trnlab.nki.turns import Rank, Turns
+from trnlab.sim.checks.races import Witness
 from trnlab.sim.core import Run
-from trnlab.sim.departures import Departure
-from trnlab.sim.mechanisms import without
-from trnlab.sim.races import Witness
-from trnlab.sim.repricing import retimed
-from trnlab.sim.tracing import trace_of
+from trnlab.sim.timing.mechanisms import without
+from trnlab.sim.timing.repricing import retimed
+from trnlab.sim.timing.tracing import trace_of
+from trnlab.sim.values.departures import Departure
 from trnlab.trace import Trace
 
 REMEMBERED = 16  # results that `results` remembers
@@ -304,7 +304,7 @@ def _attempt(
 
 
 def _following(kernel: Kernel, follows: bool) -> Any:
-    from trnlab.nki.repeats import following
+    from trnlab.nki.loops.repeats import following
 
     return following(kernel.function) if follows else nullcontext()
 

@@ -17,10 +17,10 @@ from trnlab.nki import isa as nisa
 from trnlab.nki.composite import *  # noqa: F403
 from trnlab.nki.jit import in_kernel, launch, running
 from trnlab.nki.lookup import absent
+from trnlab.nki.loops.repeats import ranged
 from trnlab.nki.math import *  # noqa: F403
 from trnlab.nki.math import copy
 from trnlab.nki.registers import VirtualRegister, counted, fori_loop, while_loop  # noqa: F401 - part of the language
-from trnlab.nki.repeats import ranged
 from trnlab.nki.tensor import DynamicSlice as ds  # noqa: F401 - part of the language
 from trnlab.nki.tensor import NkiTensor
 from trnlab.nki.tensors import given, make, must

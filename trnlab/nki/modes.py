@@ -12,8 +12,8 @@ import numpy as np
 
 from trnlab.errors import BadArguments
 from trnlab.sim.core import Run
-from trnlab.sim.departures import Departures
-from trnlab.sim.rounding import Stochastic
+from trnlab.sim.values.departures import Departures
+from trnlab.sim.values.rounding import Stochastic
 
 KEPT = (
     "low precision is kept as fp32 (NKI_PRECISE_FP=0), which no device does: bf16, tf32 and fp8 "

@@ -16,7 +16,7 @@ from typing import Any
 
 from trnlab import formats
 from trnlab.errors import NotModelled, TrnlabError
-from trnlab.nki.frameworks import stand_in
+from trnlab.nki.clients.frameworks import stand_in
 
 Shipped = Mapping[str, Callable[[str], Any]]
 
@@ -126,7 +126,8 @@ def _not_modelled(name: str, needs: str) -> Any:
 
 
 def _current(root: str = "nki") -> list[ModuleType]:
-    from trnlab.nki import collectives, compiler, entry, isa, language, runners, standins
+    from trnlab.nki import collectives, entry, isa, language
+    from trnlab.nki.clients import compiler, runners, standins
 
     typing = _module(f"{root}.typing")
     typing.tensor = typing.mutable_tensor = _annotation()  # type: ignore[attr-defined]
@@ -166,7 +167,7 @@ def _simulator() -> list[ModuleType]:
 
 
 def _host_formats() -> list[ModuleType]:
-    from trnlab.nki import standins
+    from trnlab.nki.clients import standins
 
     held = {name: formats.format_of(name) for name in standins.HOST_FORMATS}
     return [_module("neuron_dtypes", standins, sizeinbytes=formats.itemsize, **held)]

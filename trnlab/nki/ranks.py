@@ -32,9 +32,9 @@ from trnlab.nki.meeting import report_outside
 from trnlab.nki.modes import few_collections, set_rounding
 from trnlab.nki.receipt import meta_of, name_of
 from trnlab.nki.turns import Rank, Turns
+from trnlab.sim.checks.races import Witness
 from trnlab.sim.core import Run
-from trnlab.sim.races import Witness
-from trnlab.sim.tracing import traces_of
+from trnlab.sim.timing.tracing import traces_of
 from trnlab.trace import Trace
 
 Call = tuple[Sequence[Any], dict[str, Any]]

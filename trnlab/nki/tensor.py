@@ -6,9 +6,9 @@ from typing import Any
 from trnlab.errors import BadArguments, NotModelled, ProgramError
 from trnlab.isa.tile import HBM_SPACES, Space, Tile, layout, row_major
 from trnlab.nki.jit import running
+from trnlab.nki.loops.unread import measured, plain
 from trnlab.nki.operators import NoOperators
 from trnlab.nki.registers import VirtualRegister
-from trnlab.nki.unread import measured, plain
 from trnlab.nki.views import Views
 
 

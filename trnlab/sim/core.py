@@ -25,11 +25,17 @@ from trnlab.isa.rules import ALLOCATED, ALWAYS, LATEST, Compiler, Verdict, code_
 from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile
 from trnlab.machine.chip import Chip
 from trnlab.sim import memory
-from trnlab.sim.capacity import PSUM_ALIGN, misplaced
-from trnlab.sim.collectives import collective_cost
-from trnlab.sim.cost import Cost, cost, with_addresses
-from trnlab.sim.departures import Departures
-from trnlab.sim.execute import (
+from trnlab.sim.checks.findings import found_in
+from trnlab.sim.checks.interleaved import psum_warnings
+from trnlab.sim.checks.loops import order_free
+from trnlab.sim.checks.operands import check_operands, described, pick
+from trnlab.sim.lines import PACKAGE, user_frame
+from trnlab.sim.program import BufferFacts, Program
+from trnlab.sim.timing.capacity import PSUM_ALIGN, misplaced
+from trnlab.sim.timing.collectives import collective_cost
+from trnlab.sim.timing.cost import Cost, cost, with_addresses
+from trnlab.sim.values.departures import Departures
+from trnlab.sim.values.execute import (
     ACCUMULATING,
     Entry,
     Executor,
@@ -37,14 +43,8 @@ from trnlab.sim.execute import (
     is_plain_copy,
     is_plain_load,
 )
-from trnlab.sim.findings import found_in
-from trnlab.sim.groups import Rounding
-from trnlab.sim.interleaved import psum_warnings
-from trnlab.sim.lines import PACKAGE, user_frame
-from trnlab.sim.loops import order_free
-from trnlab.sim.operands import check_operands, described, pick
-from trnlab.sim.program import BufferFacts, Program
-from trnlab.sim.shadow import Shadowed
+from trnlab.sim.values.groups import Rounding
+from trnlab.sim.values.shadow import Shadowed
 
 ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError)
 MAX_TENSOR = 2**40  # bytes; more is a mistake, not a tensor

@@ -9,7 +9,7 @@ import numpy as np
 from trnlab import formats
 from trnlab.errors import BadArguments
 from trnlab.isa.tile import Buffer, Layout, Tile, row_major
-from trnlab.sim.lending import Piece, Where, as_matrix, change, own, show
+from trnlab.sim.values.lending import Piece, Where, as_matrix, change, own, show
 
 LISTED = 4096  # written tiles that are listed one by one: not as tiles, which hold their tensor
 NOTHING = Piece(np.zeros(8, np.uint8), 0, 0, 0, None)

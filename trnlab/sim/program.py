@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trnlab.errors import Place
-from trnlab.sim.cost import Cost
+from trnlab.sim.timing.cost import Cost
 from trnlab.trace import MEMORIES
 
 

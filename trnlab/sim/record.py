@@ -14,8 +14,8 @@ from trnlab.errors import NotModelled
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.tile import LAYOUTS, Buffer, Space, Tile
 from trnlab.sim.core import Run
-from trnlab.sim.execute import Entry
 from trnlab.sim.parameters import packed, recordable, written
+from trnlab.sim.values.execute import Entry
 
 DYNAMIC = "a program as data with operands whose place a register or a tile decides"
 FORM = 1  # of the data; another number is another form

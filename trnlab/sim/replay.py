@@ -19,8 +19,8 @@ from trnlab.isa.rules import LATEST, Compiler
 from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Buffer, Layout, Tile, layout, whole
 from trnlab.machine.chip import Chip
 from trnlab.sim import memory
+from trnlab.sim.checks.races import Witness
 from trnlab.sim.core import Run
-from trnlab.sim.execute import Entry
 from trnlab.sim.parameters import (
     malformed,
     read,
@@ -30,7 +30,7 @@ from trnlab.sim.parameters import (
 )
 from trnlab.sim.portable import MOST, Portable, printable
 from trnlab.sim.program import Loop
-from trnlab.sim.races import Witness
+from trnlab.sim.values.execute import Entry
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from trnlab.machine.chip import Chip, Core
 from trnlab.report.energy import matmul_flops
 from trnlab.report.explain import table_loads
 from trnlab.report.why import Advice
-from trnlab.sim.repricing import renamed
+from trnlab.sim.timing.repricing import renamed
 from trnlab.trace import CAUSES, Trace
 
 LEAST = 0.005  # share of a run that is worth a suggestion

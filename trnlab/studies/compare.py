@@ -7,7 +7,7 @@ from typing import Any
 from trnlab import __version__
 from trnlab.errors import BadArguments
 from trnlab.machine.catalogue import chip as find_chip
-from trnlab.nki import artifacts
+from trnlab.nki.clients import artifacts
 from trnlab.report.diff import Diff, diff
 from trnlab.report.summary import summarise
 

@@ -9,7 +9,7 @@ from trnlab.errors import BadArguments
 from trnlab.machine.chip import Chip
 from trnlab.nki import jit
 from trnlab.nki.jit import Kernel, Settings
-from trnlab.sim.departures import Departure
+from trnlab.sim.values.departures import Departure
 from trnlab.studies.run import api_of
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from trnlab.errors import BadArguments, NotModelled
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
-from trnlab.nki import artifacts
+from trnlab.nki.clients import artifacts
 from trnlab.report.counters import counters
 from trnlab.report.parquet import save_profile
 from trnlab.report.profile_facts import SCHEMA_VERSION

@@ -11,7 +11,7 @@ from trnlab.errors import BadArguments, UnknownName
 from trnlab.machine.chip import Chip
 from trnlab.nki import jit
 from trnlab.nki.jit import Kernel, Result, Settings
-from trnlab.sim.mechanisms import known
+from trnlab.sim.timing.mechanisms import known
 from trnlab.studies.inputs import check_names, make_inputs
 from trnlab.studies.profiler import tools_on_path
 
@@ -38,8 +38,8 @@ def run(
     precision as fp32, and ``stochastic`` is the seed of stochastic rounding; left out, both are
     as ``NKI_PRECISE_FP`` and ``NEURON_RT_STOCHASTIC_ROUNDING_EN`` say. ``api_version`` of `nki`,
     such as "0.3", says whose rules count; the newest unless given.
-    ``without`` names mechanisms of time to leave out (`trnlab.sim.mechanisms`). ``shuffle`` is the
-    seed of another order for the iterations of ``nl.affine_range`` in the older API.
+    ``without`` names mechanisms of time to leave out (`trnlab.sim.timing.mechanisms`). ``shuffle``
+    is the seed of another order for the iterations of ``nl.affine_range`` in the older API.
     """
     off = known(without)
     changes: dict[str, Any] = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trnlab.errors import BadArguments, MissingExtra, UnknownName
-from trnlab.nki import artifacts
+from trnlab.nki.clients import artifacts
 from trnlab.nki.jit import Result
 from trnlab.report.explain import explain
 from trnlab.report.page import save_page

@@ -17,8 +17,8 @@ from trnlab.nki.legacy.loops import LoopIndex
 from trnlab.nki.legacy.placing import Placement
 from trnlab.nki.legacy.subscript import without_ellipsis
 from trnlab.nki.legacy.tensor import OldTensor
+from trnlab.nki.loops.unread import plain
 from trnlab.nki.tensor import DynamicSlice
-from trnlab.nki.unread import plain
 
 NUMBERS = (int, LoopIndex)
 

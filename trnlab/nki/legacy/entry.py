@@ -9,9 +9,9 @@ import numpy as np
 from trnlab.errors import NotModelled, UnknownName
 from trnlab.nki import jit as core
 from trnlab.nki.arguments import Shaped
+from trnlab.nki.clients.runners import BenchmarkKernel, Described, FileKernel, made, profiled
 from trnlab.nki.jit import Kernel, settings
 from trnlab.nki.legacy.contract import mutable_tensor
-from trnlab.nki.runners import BenchmarkKernel, Described, FileKernel, made, profiled
 
 API = "neuronxcc.nki"
 

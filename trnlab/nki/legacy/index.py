@@ -9,8 +9,8 @@ import numpy as np
 from trnlab.errors import BadArguments, NotModelled
 from trnlab.nki.jit import running
 from trnlab.nki.legacy.pattern import ALL, Pattern, pattern
-from trnlab.nki.repeats import bend, look
-from trnlab.nki.unread import Unread, plain
+from trnlab.nki.loops.repeats import bend, look
+from trnlab.nki.loops.unread import Unread, plain
 
 Ranges = list[tuple[int, int]]  # first and past the last element of each dimension
 

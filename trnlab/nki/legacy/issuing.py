@@ -19,7 +19,7 @@ from trnlab.nki.jit import running
 from trnlab.nki.legacy import masking
 from trnlab.nki.legacy.index import Mask
 from trnlab.nki.legacy.tensor import OldTensor
-from trnlab.nki.repeats import look
+from trnlab.nki.loops.repeats import look
 from trnlab.nki.tensors import given, make
 
 VECTOR_TRANSPOSE = 32  # rows and columns that the vector engine transposes

@@ -7,9 +7,9 @@ from typing import Any
 
 from trnlab.nki.jit import launch
 from trnlab.nki.legacy.declared import unrolled
-from trnlab.nki.repeats import followed
-from trnlab.nki.steady import body_at
-from trnlab.nki.unread import plain
+from trnlab.nki.loops.repeats import followed
+from trnlab.nki.loops.steady import body_at
+from trnlab.nki.loops.unread import plain
 from trnlab.sim.program import Loop
 from trnlab.sim.progression import LEAST
 

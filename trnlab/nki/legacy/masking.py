@@ -12,7 +12,7 @@ from trnlab.isa.tile import Tile
 from trnlab.nki.jit import running
 from trnlab.nki.legacy.index import Mask, Ranges, where_all
 from trnlab.nki.legacy.tensor import OldTensor
-from trnlab.nki.repeats import bend
+from trnlab.nki.loops.repeats import bend
 
 Cut = tuple[tuple[Any, ...], np.ndarray | None]  # operands, and which elements of them if not all
 

@@ -22,7 +22,7 @@ from trnlab.nki.jit import launch, running
 from trnlab.nki.legacy import masking
 from trnlab.nki.legacy.issuing import emit, on_sbuf, turns_into
 from trnlab.nki.legacy.tensor import OldTensor
-from trnlab.nki.repeats import look
+from trnlab.nki.loops.repeats import look
 from trnlab.nki.tensor import NkiTensor
 from trnlab.nki.tensors import check_shape
 

@@ -10,9 +10,9 @@ from trnlab.nki.legacy.index import Index, Mask, Ranges
 from trnlab.nki.legacy.loops import LoopIndex
 from trnlab.nki.legacy.pattern import ALL
 from trnlab.nki.legacy.subscript import as_index, first_of, inside, plan, without_ellipsis
-from trnlab.nki.repeats import bend
+from trnlab.nki.loops.repeats import bend
+from trnlab.nki.loops.unread import measured, plain
 from trnlab.nki.tensor import DynamicSlice, NkiTensor
-from trnlab.nki.unread import measured, plain
 from trnlab.sim.core import Run
 
 Span = tuple[int, int, int, bool]  # start, count, step, and whether the dimension goes

@@ -1,0 +1,1 @@
+"""What scripts and test-suites import around NKI."""

@@ -1,0 +1,1 @@
+"""What the older compiler does to a program before it runs."""

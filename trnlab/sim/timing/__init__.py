@@ -1,0 +1,1 @@
+"""When instructions run: prices, queues, hazards, room, and the trace they leave."""

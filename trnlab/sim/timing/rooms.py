@@ -1,0 +1,164 @@
+"""Room for tensors: how far loads can run ahead of the work that frees space."""
+
+from bisect import insort
+from heapq import heappop, heappush
+from math import inf
+from typing import NamedTuple
+
+import numpy as np
+
+from trnlab.sim.program import Program
+from trnlab.sim.timing.state import Flat, Gap
+
+SHARED = 4  # tiles that a bank of PSUM holds at most, where a compiler places them
+IDLE = 64  # idle times of these parts of banks that may still be filled
+
+Returned = tuple[float, int, int]  # when, by which row, bytes
+
+
+def heirs(program: Program) -> dict[int, int]:
+    """Tiles that take the place of one that the instruction which makes them is the last to use.
+
+    Engines write an element after they have read it, so that a result may lie on its operand.
+    """
+    first, last = program.lifetimes()
+    streams = np.array(
+        [c.queue in ("vector", "scalar", "gpsimd") and not c.is_transfer for c in program.costs]
+    )
+    numbers = np.flatnonzero(streams[program.kinds()])
+    starts, counts, writes = program.spans()
+    tensors = np.frombuffer(program.operands, np.int64)[::3]
+    numbers = numbers[first[tensors[starts[numbers]]] == numbers]
+    middle, end = starts + writes, starts + counts
+    found: dict[int, int] = {}
+    given: set[int] = set()
+    for number in numbers.tolist():
+        made = int(tensors[starts[number]])
+        facts = program.buffers[made]
+        if facts.space != "sbuf" or facts.placed:
+            continue
+        for source in tensors[middle[number] : end[number]].tolist():
+            alike = program.buffers[source][1:5] == facts[1:5]  # space, size, core
+            if last[source] == number and alike and source not in given:
+                found[made] = source
+                given.add(source)
+                break
+    return found
+
+
+class Rooms(NamedTuple):
+    """SBUF and PSUM of every core, for tensors that the kernel did not place itself.
+
+    A tensor takes room at its first write and gives it back after its last use; space that was
+    never used goes first, then what was freed longest ago. Where a compiler chose the order, tiles
+    share banks of PSUM, and one may lie there before another that comes earlier in the program, if
+    the time until then is as long as any tile of its line was held so far.
+    """
+
+    left: list[int]  # bytes a partition of each memory that nobody has used yet
+    returned: list[list[Returned]]
+    new: list[bool]  # of each tensor: whether it still needs room
+    arrived: list[float]
+    part: int  # bytes of a part of a bank of PSUM; 0 where banks are used in program order
+    idle: list[list[Gap]]  # of each memory: from when until when a part is free, in order
+    lasted: list[float]  # of each line: how long a tile was held at most
+    held: list[Gap]  # idle times that tiles took
+    held_at: list[int]  # of each tensor: the first of its own
+
+
+def opened(flat: Flat, part: int) -> Rooms:
+    """Empty memories."""
+    parts = [room // part if part else 0 for room in flat.room]
+    return Rooms(
+        list(flat.room),
+        [[(0.0, 0, 0)][:0] for _ in flat.room],
+        [memory >= 0 for memory in flat.memory],
+        [0.0] * len(flat.memory),
+        part,
+        [[(0.0, inf, -1)] * count for count in parts],
+        [inf] * len(flat.memory),
+        [(0.0, 0.0, 0)][:0],
+        [0] * len(flat.memory),
+    )
+
+
+def in_parts(rooms: Rooms, flat: Flat, buffer: int) -> bool:
+    """Whether a tensor may lie where parts of PSUM are idle."""
+    return rooms.part > 0 and flat.memory[buffer] % 2 == 1
+
+
+def take(rooms: Rooms, flat: Flat, buffer: int) -> tuple[float, int]:
+    """Reserves room for a tensor: from when on there is some, and the row that freed it."""
+    rooms.new[buffer] = False
+    when, row = 0.0, -1
+    if flat.takes[buffer]:
+        memory = flat.memory[buffer]
+        returned = rooms.returned[memory]
+        left = rooms.left[memory] - flat.size[buffer]
+        while left < 0 and len(returned) > 0:
+            when, row, freed = heappop(returned)
+            left += freed
+        if row >= 0 and left > 0:  # what is over is not free any earlier
+            heappush(returned, (when, row, left))
+            left = 0
+        rooms.left[memory] = left
+    return when, row
+
+
+def take_parts(rooms: Rooms, flat: Flat, buffer: int, ready: float) -> tuple[float, int]:
+    """As `take` for a tile in PSUM that is written when ``ready`` or later.
+
+    Of the parts that are idle then it takes those that became so last, else those that do next.
+    """
+    rooms.new[buffer] = False
+    when, row = 0.0, -1
+    if flat.takes[buffer]:
+        idle, held = rooms.idle[flat.memory[buffer]], rooms.held
+        lasts, parts = rooms.lasted[flat.made[buffer]], flat.size[buffer] // rooms.part
+        rooms.held_at[buffer] = len(held)
+        number = len(idle) - 1
+        while number >= 0 and parts > 0:
+            if idle[number][0] <= ready and ready + lasts <= idle[number][1]:
+                held.append(idle.pop(number))
+                parts -= 1
+            number -= 1
+        number = 0
+        while number < len(idle) and parts > 0:
+            if idle[number][0] > ready and idle[number][0] + lasts <= idle[number][1]:
+                when, _, row = idle[number]
+                held.append(idle.pop(number))
+                parts -= 1
+            else:
+                number += 1
+        for _ in range(parts):  # more tiles at once than there is room for
+            held.append((0.0, 0.0, -1))
+    return when, row
+
+
+def give_parts(rooms: Rooms, flat: Flat, buffer: int, when: float, row: int) -> None:
+    """Returns a tile's parts of PSUM after its last use, and what it left of their idle times."""
+    if not flat.takes[buffer] or rooms.new[buffer]:
+        return
+    idle, arrived = rooms.idle[flat.memory[buffer]], rooms.arrived[buffer]
+    lasted = rooms.lasted[flat.made[buffer]]
+    rooms.lasted[flat.made[buffer]] = max(when - arrived, lasted if lasted < inf else 0.0)
+    first = rooms.held_at[buffer]
+    for number in range(first, first + flat.size[buffer] // rooms.part):
+        start, until, before = rooms.held[number]
+        if start < min(arrived, until):
+            insort(idle, (start, min(arrived, until), before))
+        if when < until:
+            insort(idle, (when, until, row))
+    number = 0
+    while len(idle) > IDLE:
+        while idle[number][1] == inf:
+            number += 1
+        idle.pop(number)
+
+
+def give(rooms: Rooms, flat: Flat, buffer: int, when: float, row: int) -> None:
+    """Returns a tensor's room after its last use."""
+    if in_parts(rooms, flat, buffer):
+        give_parts(rooms, flat, buffer, when, row)
+    elif flat.gives[buffer] and not rooms.new[buffer]:
+        heappush(rooms.returned[flat.memory[buffer]], (when, row, flat.size[buffer]))

@@ -1,0 +1,1 @@
+"""What instructions compute: widened operands, results rounded where the chip rounds."""

@@ -1,0 +1,1 @@
+"""What separates the generations of NKI."""

@@ -1,0 +1,1 @@
+"""The manual, written from the classes and from running them."""

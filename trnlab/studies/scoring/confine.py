@@ -1,0 +1,204 @@
+"""What a process may not do: limits and walls around code that nobody knows.
+
+Everything is best effort and says what it achieved: limits wherever Python has them, walls on
+Linux, through the C library, where the kernel lets a user build them.
+"""
+
+import ctypes
+import os
+import signal
+import struct
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from subprocess import Popen
+
+from trnlab.studies.scoring.watch import TOGETHER, children
+
+LINUX = sys.platform == "linux"
+PDEATHSIG, DUMPABLE, NO_NEW_PRIVS, SUBREAPER = 1, 4, 38, 36  # of prctl(2)
+NEW_IPC, NEW_USER, NEW_PID, NEW_NET = 0x08000000, 0x10000000, 0x20000000, 0x40000000  # unshare(2)
+LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446  # the same on every machine
+EXECUTE, WRITE, READ, LIST = 1, 2, 4, 8  # rights of Landlock; the rest make and remove things
+EVERYTHING = {1: (1 << 13) - 1, 2: (1 << 14) - 1}  # by version; since 3 also truncating
+OF_FILES = EXECUTE | WRITE | READ | 1 << 14
+
+LIMITS = "CPU seconds, memory of each process, sizes of files"
+ALONE = "its processes are in a namespace of their own, and end with it"
+OFFLINE = "no network"
+FILES = "it writes in its own folder only, and reads that, Python and packages"
+
+
+def confine(folder: str, seconds: float, memory: int, files: int) -> list[str]:
+    """Puts this process behind walls for good; which ones, in words.
+
+    ``seconds`` of CPU, ``memory`` and ``files`` in bytes; ``folder`` is where it may write. Where
+    the process moves to a namespace it forks, and only the child returns.
+    """
+    found = []
+    if _limited(seconds, memory, files):
+        found.append(LIMITS)
+    if LINUX:
+        found.append(TOGETHER)  # by whoever started this process
+        prctl(PDEATHSIG, signal.SIGKILL)
+        if _alone():
+            found += [ALONE, OFFLINE]
+        if _walled(folder):
+            found.append(FILES)
+    return found
+
+
+def missing(found: Iterable[str]) -> list[str]:
+    """What is not prevented, in words."""
+    have = set(found)
+    said = {
+        LIMITS: "using CPU and memory until the wall-clock limit ends it",
+        ALONE: "signals to other processes of this user; processes that outlive it",
+        OFFLINE: "use of the network",
+        FILES: "reading and writing every file that this user can",
+        TOGETHER: "many processes at once and many files, each within its limit, until it ends",
+    }
+    return [text for name, text in said.items() if name not in have]
+
+
+def hidden() -> None:
+    """Lets no process of the same user read or change the memory of this one, on Linux."""
+    if LINUX:
+        prctl(DUMPABLE, 0)
+
+
+def mortal() -> None:
+    """Ends this process with the thread that started it, on Linux."""
+    if LINUX:
+        prctl(PDEATHSIG, signal.SIGKILL)
+
+
+def adopting() -> None:
+    """Lets orphans of this process become its children, on Linux, so that `end_all` finds them."""
+    if LINUX:
+        prctl(SUBREAPER, 1)
+
+
+def end_all() -> None:
+    """Ends every child of this process, and theirs, on Linux."""
+    for _ in range(1000):  # a child's children become ours when it ends
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        left = children()
+        if not left:
+            return
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(left[0], 0)
+
+
+def end_group(process: Popen[bytes]) -> None:
+    """Ends a process that leads its own group, and the group; nobody may have waited for it yet.
+
+    Once somebody has, the number of the group can be that of others.
+    """
+    if process.returncode is None:
+        with suppress(AttributeError, ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+
+
+def prctl(option: int, value: int) -> bool:
+    """One call of prctl(2); whether it worked."""
+    with suppress(OSError, AttributeError):
+        return ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0
+    return False
+
+
+def limit_memory(memory: int) -> None:
+    """Lets this process have so many bytes of address space, where the platform can."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+
+
+def _limited(seconds: float, memory: int, files: int) -> bool:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return False
+    kept = True
+    for limit, most in (
+        (resource.RLIMIT_CPU, int(seconds) + 1),
+        (resource.RLIMIT_FSIZE, files),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 64),
+        (resource.RLIMIT_AS, memory),
+    ):
+        try:
+            resource.setrlimit(limit, (most, most))
+        except (ValueError, OSError):  # macOS takes no limit of address space
+            kept = False
+    return kept
+
+
+def _alone() -> bool:
+    """Moves to namespaces of users, processes and networks; only the child that is in returns."""
+    call = _libc("unshare")
+    if call is None or call(NEW_USER | NEW_PID | NEW_NET | NEW_IPC) != 0:
+        return False
+    child = os.fork()
+    if child:
+        for descriptor in range(64):  # so that the pipes close when the child ends
+            with suppress(OSError):
+                os.close(descriptor)
+        _, status = os.waitpid(child, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    prctl(PDEATHSIG, signal.SIGKILL)
+    return True
+
+
+def _walled(folder: str) -> bool:
+    """Lets Landlock allow reading what Python needs, and writing in a folder."""
+    call = _libc("syscall")
+    if call is None:
+        return False
+    version = call(LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
+    if version < 1:
+        return False
+    rights = EVERYTHING.get(version, (1 << 15) - 1)
+    rules = call(LANDLOCK_CREATE, struct.pack("=Q", rights), ctypes.c_size_t(8), 0)
+    if rules < 0:
+        return False
+    allowed = [(path, EXECUTE | READ | LIST) for path in _needed()]
+    allowed += [(folder, rights), ("/dev/null", READ | WRITE)]
+    for path, allowing in allowed:
+        with suppress(OSError):
+            _allow(call, rules, path, allowing & rights)
+    kept = prctl(NO_NEW_PRIVS, 1) and call(LANDLOCK_RESTRICT, rules, 0) == 0
+    os.close(rules)
+    return kept
+
+
+def _allow(call: Callable[..., int], rules: int, path: str, rights: int) -> None:
+    there = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        rights &= ~0 if Path(path).is_dir() else OF_FILES
+        call(LANDLOCK_ADD, rules, 1, struct.pack("=Qi", rights, there), 0)
+    finally:
+        os.close(there)
+
+
+def _needed() -> set[str]:
+    """Where Python, its packages and their libraries are."""
+    packages = (p for p in sys.path if Path(p).name in ("site-packages", "dist-packages"))
+    system = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/urandom", "/proc/self")
+    ours = str(Path(__file__).parents[2])
+    return {sys.prefix, sys.base_prefix, *packages, *system, ours}
+
+
+def _libc(name: str) -> Callable[..., int] | None:
+    try:
+        return getattr(ctypes.CDLL(None, use_errno=True), name)
+    except (OSError, AttributeError):
+        return None

@@ -1,0 +1,166 @@
+"""The process that judges one candidate, and that only the candidate's own program can cost time.
+
+It starts the candidate in a process of its own, reads programs from it, computes them on inputs
+that nobody could know before, and compares with the reference, which the candidate never sees.
+Usage, by `score`: ``python -m trnlab.studies.scoring.referee``, with a request on stdin.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from trnlab.studies.scoring.confine import (
+    adopting,
+    end_all,
+    end_group,
+    hidden,
+    limit_memory,
+    mortal,
+)
+from trnlab.studies.scoring.watch import LINUX, LOADED, size, use
+
+EVERY = 0.02  # seconds between looks at what a candidate uses
+FILES = 4  # times the limit of one file is that of all together
+KEPT = 2000  # characters that a candidate printed
+
+
+def main() -> None:
+    """Answers one request."""
+    answer = os.dup(1)
+    os.dup2(2, 1)  # what a reference prints is no answer
+    hidden()
+    mortal()
+    adopting()
+    asked = json.loads(sys.stdin.buffer.read())
+    limit_memory(4 * asked["memory"])
+    with _candidate(asked) as candidate:
+        from trnlab.studies.scoring.judge import Refused, judge  # meanwhile the candidate runs
+
+        try:
+            told = judge(asked, candidate.lines) | candidate.told()
+        except Refused as error:
+            told = {"refused": str(error)}
+    reply = json.dumps(told).encode() + b"\n"
+    while reply:
+        reply = reply[os.write(answer, reply) :]
+
+
+class Candidate:
+    """The process of a candidate and what came out of it."""
+
+    def __init__(self, asked: dict[str, Any], folder: str) -> None:
+        self.asked, self.wanted = asked, 2 + len(asked["hidden"])  # lines: walls, one a case
+        self.programs, self.printed, self.stopped, self.count = bytearray(), "", "", 0
+        self.folder, self.ended, self.began = folder, False, time.monotonic()
+        self.done = threading.Event()
+        limits = [str(int(asked[name])) for name in ("seconds", "memory", "files")]
+        command = [sys.executable, "-Pu", "-m", "trnlab.studies.scoring.candidate", folder, *limits]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=folder, env=_environment(folder), start_new_session=True,
+        )  # fmt: skip
+        self.threads = [
+            threading.Thread(target=target, daemon=True) for target in (self._read, self._drain)
+        ]
+        for thread in self.threads:
+            thread.start()
+        job = {name: asked[name] for name in ("kernel", "name", "chip", "grid")}
+        job["cases"] = [asked["inputs"], *asked["hidden"]]
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(job).encode())  # type: ignore[union-attr]
+            self.process.stdin.close()  # type: ignore[union-attr]
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The whole lines that it wrote in its time: its walls, and programs."""
+        while not self.done.wait(EVERY):
+            if why := self._excess():
+                self._stop(why)
+        self.end()
+        *whole, _ = bytes(self.programs).split(b"\n")
+        return whole[: self.wanted]
+
+    def _excess(self) -> str:
+        """Which limit is passed; time in which others had the CPU does not count, up to a point."""
+        now = use()
+        spent, seconds = time.monotonic() - self.began, self.asked["seconds"]
+        if spent - min(now.waited, (1 - 1 / LOADED) * spent) > seconds:
+            return f"it took longer than {seconds:g} s"
+        files = FILES * self.asked["files"]
+        if LINUX and size(self.folder) > files:
+            return f"its files took more than {files:,} bytes together"
+        return now.exceeded(self.asked["memory"])
+
+    def end(self) -> None:
+        """Ends the process and all that came from it."""
+        if self.ended:  # its number may be somebody else's by now
+            return
+        self.ended = True
+        end_group(self.process)
+        end_all()
+        for thread in self.threads:
+            thread.join(1)
+
+    def told(self) -> dict[str, Any]:
+        """Why it was stopped, and what it printed, which may name what is hidden."""
+        secret = bool(self.asked["hidden"])
+        return {"stopped": self.stopped, "printed": "" if secret else self.printed[:KEPT]}
+
+    def _stop(self, why: str) -> None:
+        self.stopped = self.stopped or why
+        self.done.set()
+
+    def _read(self) -> None:
+        out = self.process.stdout
+        while data := out.read1(1 << 16):  # type: ignore[union-attr]
+            self.programs += data
+            self.count += data.count(b"\n")
+            if self.count >= self.wanted:
+                break
+            if len(self.programs) > self.asked["output"]:
+                self._stop(f"its program is longer than {self.asked['output']:,} bytes")
+                break
+        self.done.set()
+
+    def _drain(self) -> None:
+        total, kept = 0, b""
+        while data := self.process.stderr.read1(1 << 16):  # type: ignore[union-attr]
+            total += len(data)
+            kept += data[: KEPT - len(kept)]
+            self.printed = kept.decode(errors="replace")
+            if total > self.asked["output"]:
+                self._stop(f"it printed more than {self.asked['output']:,} bytes")
+                break
+
+
+@contextmanager
+def _candidate(asked: dict[str, Any]) -> Iterator[Candidate]:
+    with tempfile.TemporaryDirectory(prefix="trnlab-", ignore_cleanup_errors=True) as folder:
+        made = Candidate(asked, os.path.realpath(folder))
+        try:
+            yield made
+        finally:
+            made.end()
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """What a candidate is told of the machine: where packages are, and one thread."""
+    kept = ("PATH", "SYSTEMROOT", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG")
+    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    return (
+        {name: os.environ[name] for name in kept if name in os.environ}
+        | dict.fromkeys(threads, "1")
+        | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "2"}
+        | {"HOME": folder, "TMPDIR": folder, "TEMP": folder, "TMP": folder}
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The scoring service: HTTP on this machine only, a request in JSON, an answer in JSON.
+
+``POST /score`` takes what `trnlab.studies.scoring.request.Request` lists; ``GET /health`` says how
+many answers were given. The server runs no kernel: every request has processes of its own.
+"""
+
+import hmac
+import json
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from trnlab.errors import TrnlabError
+from trnlab.studies.scoring.confine import hidden
+from trnlab.studies.scoring.request import MB, request_of
+from trnlab.studies.scoring.score import answer
+
+BODY = 16 * MB
+WAITING = 256  # requests that wait for a worker
+HOSTS = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Service(ThreadingHTTPServer):
+    """A server that judges at most ``workers`` candidates at the same time."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, workers: int, token: str = "") -> None:
+        self.workers = threading.Semaphore(workers)
+        self.waiting = threading.Semaphore(workers + WAITING)
+        self.token, self.answered, self.refused = token, 0, 0
+        self.counting = threading.Lock()
+        hidden()
+        super().__init__(("127.0.0.1", port), Handler)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that went away is nobody's problem."""
+
+    def count(self, *, good: bool) -> None:
+        """Counts an answer."""
+        with self.counting:
+            self.answered += good
+            self.refused += not good
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    server: Service  # type: ignore[assignment]
+    server_version, sys_version = "trnlab", ""
+    protocol_version = "HTTP/1.1"
+    timeout = 30  # seconds that a caller may take for a request
+
+    def do_GET(self) -> None:
+        """Answers ``/health``."""
+        if not self._welcome():
+            return
+        if self.path != "/health":
+            self._reply(404, {"error": f"there is nothing at {self.path[:80]}; POST /score"})
+            return
+        self._reply(200, {"answered": self.server.answered, "refused": self.server.refused})
+
+    def do_POST(self) -> None:
+        """Answers ``/score``."""
+        if not self._welcome():
+            return
+        if self.path != "/score":
+            self._refuse(404, f"there is nothing at {self.path[:80]}; POST /score")
+            return
+        if self.headers.get_content_type() != "application/json":  # a web page cannot say that
+            self._refuse(415, "Content-Type is not application/json")
+            return
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > BODY:
+            self._refuse(413, f"a request has a Content-Length of at most {BODY:,} bytes")
+            return
+        try:
+            request = request_of(json.loads(self.rfile.read(int(length))))
+        except (TrnlabError, ValueError, RecursionError) as error:
+            self._refuse(400, str(error) or type(error).__name__)
+            return
+        if not self.server.waiting.acquire(blocking=False):
+            self._refuse(503, f"{WAITING} requests are waiting already; try again later")
+            return
+        try:
+            with self.server.workers:
+                told = answer(request)
+        except (TrnlabError, OSError) as error:
+            self._refuse(400 if isinstance(error, TrnlabError) else 500, str(error))
+            return
+        finally:
+            self.server.waiting.release()
+        self.server.count(good=True)
+        self._reply(200, told)
+
+    def _welcome(self) -> bool:
+        """Whether this caller may ask at all: from this machine, with the token if there is one."""
+        host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        if host not in HOSTS:  # a name that somebody else's page let point here
+            self._refuse(403, f"this service is {self.server.url}, and answers to that only")
+            return False
+        given = self.headers.get("Authorization", "")
+        wanted = f"Bearer {self.server.token}"
+        if self.server.token and not hmac.compare_digest(given.encode(), wanted.encode()):
+            self._refuse(401, "the token is missing or wrong: Authorization: Bearer TOKEN")
+            return False
+        return True
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answers what is no request of HTTP as everything else is answered: in JSON."""
+        self._refuse(int(code), message or "no request that this service knows")
+
+    def _refuse(self, status: int, why: str) -> None:
+        self.server.count(good=False)
+        self.close_connection = True  # its body may not have been read
+        self._reply(status, {"error": why})
+
+    def _reply(self, status: int, told: dict[str, Any]) -> None:
+        data = json.dumps(told).encode() + b"\n"
+        with suppress(ConnectionError, TimeoutError):
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing: answers say it all."""
