@@ -103,11 +103,6 @@ def placed():
     return nl.ndarray((nl.par_dim(128), 64), nl.float32, buffer=space)
 
 
-def masked(tile, free):
-    i, j = nl.arange(128)[:, None], nl.arange(64)[None, :]
-    nisa.bn_stats(tile[i, j], mask=j < 32 if free else i < 32)
-
-
 def index_item(value):
     index = nl.mgrid[0:1, 0:8][1]
     index[0, 5] = value
@@ -141,7 +136,6 @@ BAD = {
         lambda t: nl.ndarray((128, 1), nl.float32),
     ),
     "adds a dimension at 1": (lambda t: nl.expand_dims(t, 1), lambda t: nl.expand_dims(t, 2)),
-    "leaves out elements of a row": (lambda t: masked(t, True), lambda t: masked(t, False)),
     "assigned to an index": (lambda t: index_item(1), lambda t: None),
     "a tile indexes the last dimension": (by_column, lambda t: None),
     "with a grid of its own": (lambda t: jit(nl.exp)[2](t), lambda t: jit(nl.exp)(t)),

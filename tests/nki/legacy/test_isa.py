@@ -534,3 +534,12 @@ def test_a_dtype_that_is_false_is_not_the_default(dtype):
 def test_names_that_nobody_knows():
     with pytest.raises(AttributeError, match="has no attribute 'fly'"):
         _ = nisa.fly
+
+
+def test_statistics_of_a_row_that_a_mask_ends():
+    def function(a):
+        i, j = nl.arange(128)[:, None], nl.arange(64)[None, :]
+        return nisa.bn_aggr(nisa.bn_stats(a[i, j], mask=j < 40))
+
+    mean = run(function, A)[0][:, 0]
+    assert same(mean, A[:, :40].mean(axis=1))

@@ -39,7 +39,6 @@ from trnlab.nki.isa import (
     vector_engine,
 )
 from trnlab.nki.jit import running
-from trnlab.nki.legacy.index import Mask
 from trnlab.nki.legacy.indirect import Indirect
 from trnlab.nki.legacy.issuing import emit, on_sbuf, transposed_in
 from trnlab.nki.legacy.math import REPEATED, reduction, together
@@ -270,15 +269,6 @@ def dropout(data: Any, prob: Any, *, dtype: Any = None, mask: Any = None, name: 
 
 def bn_stats(data: Any, *, mask: Any = None, dtype: Any = None, name: Any = None) -> Any:
     """Count, mean and variance of even and of odd elements."""
-    if isinstance(mask, Mask) and any(any(term.steps[1:]) for term in mask.terms):
-        running().report(
-            BadArguments,
-            "the mask of bn_stats leaves out elements of a row",
-            {"data": data.describe()},
-            "masks of partitions: statistics are of whole rows",
-            "take a part of the tile instead: data[:, 0:n]",
-            "nki.isa.bn_stats",
-        )
     return result(BnStats, (data.partitions, 6), given(dtype, data.dtype), data, mask=mask)
 
 
