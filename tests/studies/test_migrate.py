@@ -7,6 +7,7 @@ import pytest
 
 from tests.support import command
 from trnlab.errors import BadArguments, UnknownName
+from trnlab.isa.rules import RELEASES
 from trnlab.nki import isa as nisa
 from trnlab.studies.migration import drift
 from trnlab.studies.migration.migrate import migrate, report
@@ -259,7 +260,7 @@ def test_every_change_is_in_use_and_of_a_known_version():
     assert not unused
     kinds = {drift.GONE, drift.CHANGED, drift.DEPRECATED, drift.CHECK}
     assert {c.kind for c in drift.CHANGES.values()} == kinds
-    assert {c.version for c in drift.CHANGES.values()} <= set(drift.VERSIONS)
+    assert {c.version for c in drift.CHANGES.values()} <= set(RELEASES)
 
 
 def test_names_that_are_said_to_be_gone_are_gone():

@@ -6,15 +6,6 @@ API references of those releases list. Own wording.
 
 from dataclasses import dataclass
 
-# NKI versions with the releases of the Neuron SDK that they came in; 0.1 is `neuronxcc.nki`.
-VERSIONS = {
-    "0.1": "2.20 to 2.29",
-    "0.2": "2.27, 2.28",
-    "0.3": "2.29",
-    "0.4": "2.30",
-    "0.5": "2.31",
-    "0.6": "2.32",
-}
 GONE, CHANGED, DEPRECATED, CHECK, NEW = "gone", "changed", "deprecated", "check", "new"
 
 

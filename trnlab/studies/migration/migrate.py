@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from trnlab.errors import UnknownName
-from trnlab.studies.migration.drift import CHANGED, CHECK, DEPRECATED, GONE, NEW, VERSIONS
+from trnlab.isa.rules import RELEASES
+from trnlab.studies.migration.drift import CHANGED, CHECK, DEPRECATED, GONE, NEW
 from trnlab.studies.migration.finders import FINDERS
 from trnlab.studies.migration.source import NoKernels, read
 
@@ -60,8 +61,8 @@ def migrate_all(paths: Sequence[str], to: str = "0.6") -> dict[str, list[Finding
 
 def _version(name: str) -> tuple[int, ...]:
     short = ".".join(name.split(".")[:2])
-    if short not in VERSIONS:
-        raise UnknownName("version of NKI", name, VERSIONS)
+    if short not in RELEASES:
+        raise UnknownName("version of NKI", name, RELEASES)
     return tuple(int(part) for part in short.split("."))
 
 
