@@ -1,5 +1,7 @@
 """Two cores at one stack of HBM share what it can move; one core never notices."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ import trnlab
 import trnlab.nki.isa as nisa
 import trnlab.nki.language as nl
 from trnlab.nki import entry
-from trnlab.sim.timing.pipe import through
+from trnlab.sim.timing.pipe import flowed
 from trnlab.sim.timing.state import Rules, started
 
 LOADS, WIDTH = 24, 8192  # 4 MiB each, in packets of 4 KiB that the DMA engines move at full rate
@@ -38,17 +40,16 @@ def rate(chip, cores, off=""):
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9)), max_size=40))
-def test_a_stack_is_never_given_twice(asked):
-    state, free = started([], [], PAIR), [True] * 600
+def test_a_pipe_is_never_given_twice(asked):
+    idle, free = started([], [], PAIR).stacks[0], [True] * 600
     for start, seconds in asked:
         left, now = seconds, start
         while left:  # second by second
             left -= free[now]
             free[now] = False
             now += 1
-        assert through(state, 0, start, seconds) == now
-    stops, starts = state.busy_until[0], state.busy_from[0]
-    assert all(a <= b for a, b in zip(stops, starts[1:], strict=False))
+        assert flowed(idle, start, seconds, 0)[1] == now
+    assert all(a[1] < b[0] for a, b in pairwise(idle))
 
 
 def test_one_core_has_a_stack_to_itself():

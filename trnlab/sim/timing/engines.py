@@ -5,7 +5,7 @@ of loops overlap, and work that it may place on two engines goes where it ends f
 instruction takes the first idle time of its engine after its data is there.
 """
 
-from trnlab.sim.timing.pipe import placed, through
+from trnlab.sim.timing.pipe import flowed, forget
 from trnlab.sim.timing.ports import hold, turn
 from trnlab.sim.timing.state import ENGINE, FIRST, PORT, QUEUE, WIDTH, Price, Ready, State
 
@@ -148,13 +148,15 @@ def move(state: State, kind: int, lane: int, place: int, ready: Ready) -> Done:
     price, core, row = state.prices[kind], lane // WIDTH, len(state.rows)
     start, why, by = ready
     start += price.latency
-    soonest = earliest(state, core) + price.latency
-    begin, before = placed(state, core, start, price.moving, price.share, row, soonest)
+    forget(state.idle[core], earliest(state, core) + price.latency)
+    pipe = flowed(state.idle[core], start, price.moving * price.share, row)
+    done = max(start + price.moving, pipe[1])
+    begin = min(pipe[0], done - price.moving)  # on a few of the engines, beside others
     if begin > start:
-        start, why, by = begin, ENGINE, before
-    done = start + price.moving
+        start, why, by = begin, ENGINE, pipe[2]
     if price.through > 0:
-        done = max(done, through(state, core // state.rules.members, start, price.through))
+        stack = state.stacks[core // state.rules.members]
+        done = max(done, flowed(stack, start, price.through, row)[1])
     state.rows.append((len(state.free_at) + lane, kind, place, start, done, done, why, by))
     return done, done, row
 

@@ -1,66 +1,39 @@
-"""The DMA engines of a core as one pipe, and the stacks of HBM that cores share."""
+"""Pipes that flow: the DMA engines of a core, and the stacks of HBM that cores share."""
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left
 
-from trnlab.sim.timing.state import State
+from trnlab.sim.timing.state import Gap
 
 
-def placed(
-    state: State, core: int, ready: float, moving: float, share: float, row: int, soonest: float
-) -> tuple[float, int]:
-    """When a transfer can start that takes ``moving`` seconds on a share of the engines.
+def flowed(idle: list[Gap], ready: float, seconds: float, row: int) -> tuple[float, float, int]:
+    """From when until when a pipe works so long on a transfer, and the row it worked on before.
 
-    It takes its share of the pipe. One that waits for its data holds nothing, so another that was
-    triggered later may go first: idle times in front of waiting transfers are kept and filled.
-    Returns the time and the row that was in the way. No later transfer will be ready before
-    ``soonest``, so that idle times before then can be forgotten.
+    A transfer is many packets, which go through whenever the pipe is idle from ``ready`` on: who
+    asked first keeps its time, and the others get what is left in front of it and between.
     """
-    length = moving * share
-    begin, before = taken(state, core, ready, length, row, soonest)
-    late = begin - ready - (moving - length)
-    return (ready + late, before) if late > 0 else (ready, before)
-
-
-def taken(
-    state: State, core: int, ready: float, length: float, row: int, soonest: float
-) -> tuple[float, int]:
-    """The first time for so much of the pipe, and the row that was busy before it."""
-    idle = state.idle[core]
-    while len(idle) > 0 and idle[0][1] <= soonest:
-        del idle[0]
-    first = max(0, bisect_left(idle, (ready, ready, 0)) - 1)  # what ends before is too early
-    for index in range(first, len(idle)):
-        start, stop, before = idle[index]
-        begin = start if start > ready else ready
-        if begin + length <= stop:
-            del idle[index]
-            if begin > start:
-                insort(idle, (start, begin, before))
-            if begin + length < stop:
-                insort(idle, (begin + length, stop, row))
-            return begin, before
-    tail, before = state.tail[core], state.tail_row[core]
-    begin = tail if tail > ready else ready
-    if begin > tail and begin > soonest:
-        idle.append((tail, begin, before))
-    state.tail[core], state.tail_row[core] = begin + length, row
-    return begin, before
-
-
-def through(state: State, stack: int, start: float, seconds: float) -> float:
-    """When a stack of HBM has moved what a transfer moves, which starts then.
-
-    A transfer that needs the whole stack for ``seconds`` takes all the time that others have left,
-    until its bytes are through. Who asked first has its whole rate and the others share the rest.
-    """
-    starts, stops = state.busy_from[stack], state.busy_until[stack]
-    first = last = bisect_right(stops, start)
-    now, left = start, seconds
-    while last < len(starts) and starts[last] - now < left:
-        left -= max(0.0, starts[last] - now)
-        now = stops[last]
+    if seconds <= 0:
+        return ready, ready, -1
+    first = max(0, bisect_left(idle, (ready, ready, 0)) - 1)
+    if idle[first][1] <= ready:
+        first += 1
+    start, stop, ahead = idle[first]
+    begin, last = max(start, ready), first
+    now = begin
+    while now + seconds > stop:
+        seconds -= stop - now
         last += 1
-    end = now + left
-    begin = min(start, starts[first]) if first < last else start
-    starts[first:last], stops[first:last] = [begin], [end]
-    return end
+        now, stop, _ = idle[last]
+    end = now + seconds
+    if end < stop:
+        idle[last] = end, stop, row
+        last -= 1
+    del idle[first : last + 1]
+    if start < ready:
+        idle.insert(first, (start, ready, ahead))
+    return begin, end, ahead
+
+
+def forget(idle: list[Gap], soonest: float) -> None:
+    """Drops idle times that end before any later transfer can be ready."""
+    while idle[0][1] <= soonest:
+        del idle[0]

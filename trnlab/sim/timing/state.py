@@ -103,15 +103,12 @@ class State(NamedTuple):
     last_row: list[int]
     gaps: list[list[Gap]]  # idle times of each queue that may still be filled
     triggered: list[float]  # of each queue: its last trigger of a transfer
-    tail: list[float]  # of each core: when its DMA engines have done all they were given
-    tail_row: list[int]
-    idle: list[list[Gap]]  # of each core: when its DMA engines wait for data
+    idle: list[list[Gap]]  # of each core: when its DMA engines are
     table: list[int]
     warm_since: list[float]
     exchanged: list[float]  # of each core: until when it is in a collective
     exchange_row: list[int]
-    busy_from: list[list[float]]  # of each stack of HBM, without overlap
-    busy_until: list[list[float]]
+    stacks: list[list[Gap]]  # of each stack of HBM: when it is idle
     held: list[list[Turn]]  # of each port of each core, and of each bank: when it is
     banks: list[int]  # which of these the instruction uses that comes next
 
@@ -129,15 +126,12 @@ def started(prices: Sequence[Price], callers: Ints, rules: Rules) -> State:
         [-1] * lanes,
         [[(0.0, 0.0, 0)][:0] for _ in range(lanes)],
         [inf] * lanes,
-        [0.0] * cores,
-        [-1] * cores,
-        [[(0.0, 0.0, 0)][:0] for _ in range(cores)],
+        [[(0.0, inf, -1)] for _ in range(cores)],
         [-1] * cores,
         [0.0] * cores,
         [0.0] * cores,
         [-1] * cores,
-        [[0.0][:0] for _ in range(stacks)],
-        [[0.0][:0] for _ in range(stacks)],
+        [[(0.0, inf, -1)] for _ in range(stacks)],
         [[(0.0, 0.0, 0, 0)][:0] for _ in range(rules.ports * cores)],
         [0][:0],
     )
