@@ -15,6 +15,14 @@ HEAD = """
 from trnlab.nki.legacy import isa as nisa, language as nl
 from trnlab.nki.legacy.entry import jit
 
+def made(x, row, column):
+    tile = nl.ndarray((nl.par_dim(64), 64), nl.float32, buffer=nl.sbuf)
+    put(tile, x, row, column)
+    return tile
+
+def put(tile, x, row, column):
+    tile[...] = nl.load(x[nl.ds(row, 64), nl.ds(column, 64)])
+
 @jit
 def kernel(x):
     out = nl.ndarray((2048, 2048), nl.float32, buffer=nl.shared_hbm)
@@ -60,6 +68,8 @@ class Writer:
             f"{made} = nl.exp({tile}{mask})",
             f"{made} = nl.add({tile}, q[{self.block(indices)}])",
             f"q[{self.block(indices)}, p, f] = {load}",
+            f"{made} = made(x, {self.place(indices, 32)}, {self.place(indices, 16)})",
+            f"put(q[{self.block(indices)}], x, {self.place(indices, 32)}, 64)",
             f"q[{self.block(indices)}] = q[{self.block(indices)}]",
             f"s[p, {self.place(indices, 16)} + f] = nl.copy({tile}{mask})",
             f"total[...] += nisa.nc_matmul({tile}, q[{self.block(indices)}])",

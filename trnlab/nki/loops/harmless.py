@@ -4,15 +4,17 @@ Together with `steady`: no function that is called changes anything, and no valu
 change by being read. What is not known to be harmless counts as harmful.
 """
 
+import ast
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import Enum
 from types import BuiltinFunctionType, CellType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from trnlab.nki.loops.steady import CHANGING, Body, Path, body_of
+from trnlab.nki.loops.steady import AGAIN, CHANGING, Body, Path, body_of, dotted
 
 PURE = (
     abs, all, any, bool, dict, divmod, enumerate, float, int, isinstance, len, list, max, min,
@@ -38,12 +40,13 @@ SPOKEN = {
 MANY = 4096  # values behind the names of a loop; more are not looked through
 
 Find = Callable[[str], Any]
+Needs = set[str] | None  # names that must be tensors; None where that does not help
 
 
-def harmless_here(body: Body, frame: FrameType) -> bool:
-    """Whether all that a loop's body reads and calls is harmless, where a frame stands now."""
+def harmless_here(body: Body, frame: FrameType) -> Needs:
+    """What must be tensors for all that a loop's body does to be harmless, where a frame stands."""
     scopes = (frame.f_locals, frame.f_globals, vars(builtins))
-    return _harmless(body, lambda name: _found(name, scopes), {})
+    return _Reading(body, lambda name: _found(name, scopes), {}).needs()
 
 
 def is_tensor(value: Any) -> bool:
@@ -61,19 +64,6 @@ def _found(name: str, scopes: tuple[Any, ...]) -> Any:
 def _settled(value: Any) -> bool:
     """Whether a value cannot be changed from Python: a number, a text, a tensor."""
     return isinstance(value, FIXED) or _is_ours(type(value))
-
-
-def _harmless(body: Body, find: Find, seen: dict[Any, bool]) -> bool:
-    try:
-        values = [_value(find, path) for path in body.reads]
-        left = [MANY]
-        if not all(_settled(find(name)) for name in body.carried):
-            return False
-        return all(_fixed(v, left) for v in values) and all(
-            _leaves_nothing(find, path, seen) for path in body.calls
-        )
-    except (LookupError, AttributeError, _Harm):
-        return False
 
 
 class _Harm(Exception):
@@ -125,39 +115,151 @@ def _does(name: str, member: Any) -> bool:
     return hasattr(member, "__get__")
 
 
-def _leaves_nothing(find: Find, path: Path, seen: dict[Any, bool]) -> bool:
-    """Whether calling a function changes nothing but the program that is recorded."""
-    *owners, name = path
-    if owners:
-        owner = _value(find, tuple(owners))
-        if not isinstance(owner, ModuleType | type):
-            kind = type(owner)
-            known = _is_ours(kind) or kind.__module__ in ("builtins", "numpy", "numpy.dtypes")
-            return known and name not in CHANGING
-    return _pure(_value(find, path), seen)
+@dataclass(frozen=True)
+class _Reading:
+    """The body of a loop or a function, with the values behind its names.
+
+    ``seen`` has what functions need that were looked through before.
+    """
+
+    body: Body
+    find: Find
+    seen: dict[FunctionType, Needs]
+
+    def needs(self) -> Needs:
+        """What must be tensors for the body to be harmless."""
+        body, left = self.body, [MANY]
+        try:
+            values = [_value(self.find, path) for path in body.reads]
+            if not all(_settled(self.find(name)) for name in body.carried):
+                return None
+            if not all(_fixed(v, left) for v in values):
+                return None
+            found: list[Needs] = [body.tensors]
+            for path, calls in body.calls.items():
+                found += [self.handed(call, path) for call in calls]
+            return _all(found)
+        except (LookupError, AttributeError, _Harm):
+            return None
+
+    def handed(self, call: ast.Call, path: Path) -> Needs:
+        """What must be tensors for a call to change nothing but the program that is recorded."""
+        *owners, name = path
+        if owners:
+            owner = _value(self.find, tuple(owners))
+            if not isinstance(owner, ModuleType | type):
+                kind = type(owner)
+                known = _is_ours(kind) or kind.__module__ in ("builtins", "numpy", "numpy.dtypes")
+                return set() if known and name not in CHANGING else None
+        function = _plain(_value(self.find, path))
+        if not _is_users(function):
+            return set() if _pure(function) else None
+        return self.arguments(call, function, self.inside(function))
+
+    def inside(self, function: FunctionType) -> Needs:
+        """The parameters that must be tensors for a function to be harmless."""
+        if function not in self.seen:
+            self.seen[function] = None  # one that calls itself is not looked through
+            reading = self.of(function)
+            if reading is not None:
+                self.seen[function] = reading.given(reading.needs())
+        return self.seen[function]
+
+    def of(self, function: FunctionType) -> "_Reading | None":
+        body = body_of(function.__code__)
+        return None if body is None else _Reading(body, _scope(function), self.seen)
+
+    def arguments(self, call: ast.Call, function: FunctionType, names: Needs) -> Needs:
+        """What must be tensors here for parameters of a function to be."""
+        if not names:
+            return names
+        parameters = (body_of(function.__code__) or Body()).parameters
+        told = dict(zip(parameters, call.args, strict=False))
+        told |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+        spread = call in self.body.hidden or any(isinstance(a, ast.Starred) for a in call.args)
+        if spread or not names <= told.keys():
+            return None
+        return _all(self.sources(told[name]) for name in names)
+
+    def sources(self, value: ast.expr | None) -> Needs:
+        """What must be tensors for an expression to be one."""
+        match value:
+            case ast.Name(id=name):
+                return {name}
+            case ast.Subscript(value=whole):
+                return self.sources(whole)
+            case ast.IfExp(body=one, orelse=other):
+                return _all(map(self.sources, (one, other)))
+            case ast.Call():
+                root, path = dotted(value.func)
+                if not isinstance(root, ast.Name) or root.id in self.body.bound:
+                    return self.sources(root) if path else None
+                function = _plain(_value(self.find, (root.id, *path)))
+                if not _is_users(function):
+                    return set() if isinstance(function, FunctionType) else None
+                return self.arguments(value, function, self.returned(function))
+        return None
+
+    def returned(self, function: FunctionType) -> Needs:
+        """The parameters that must be tensors for what a function returns to be."""
+        reading = self.of(function)
+        if reading is None or not reading.body.returns:
+            return None
+        return reading.given(_all(map(reading.sources, reading.body.returns)))
+
+    def given(self, names: Needs) -> Needs:
+        """The parameters of a function that must be tensors for other names in it to be."""
+        if names is None:
+            return None
+        todo, done, found = set(names), set[str](), set[str]()
+        while todo:
+            name = todo.pop()
+            done.add(name)
+            values = [value for value in self.body.bound.get(name, ()) if value is not AGAIN]
+            if not values and not is_tensor(self.find(name)):
+                return None
+            if name in self.body.parameters:
+                values.remove(None)
+                found.add(name)
+            further = _all(map(self.sources, values))
+            if further is None:
+                return None
+            todo |= further - done
+        return found
 
 
-def _pure(function: Any, seen: dict[Any, bool]) -> bool:
+def _all(found: Iterable[Needs]) -> Needs:
+    """What is needed by all of these together."""
+    needs: set[str] = set()
+    for each in found:
+        if each is None:
+            return None
+        needs |= each
+    return needs
+
+
+def _plain(function: Any) -> Any:
+    """What runs when a function is called; a kernel called inside of a kernel is a function."""
+    kernel = getattr(type(function), "is_kernel", False) and _is_ours(type(function))
+    return function.function if kernel else function
+
+
+def _is_users(function: Any) -> bool:
+    """Whether a function is written in Python, and not one of ours."""
+    room = str(getattr(function, "__module__", ""))
+    return isinstance(function, FunctionType) and not room.startswith("trnlab.nki.")
+
+
+def _pure(function: Any) -> bool:
+    """Whether calling what is not a user's function leaves nothing but a program behind."""
     if any(function is each for each in PURE):
         return True
     room = str(getattr(function, "__module__", ""))
     if isinstance(function, type):
         return _is_ours(function) or room.partition(".")[0] in ("numpy", "ml_dtypes")
-    if getattr(type(function), "is_kernel", False) and _is_ours(type(function)):
-        return _pure(function.function, seen)  # called inside of a kernel, it is a function
-    if isinstance(function, BuiltinFunctionType):
-        return room == "math"
-    if not isinstance(function, FunctionType):
-        return False
-    if room.startswith("trnlab.nki."):
+    if isinstance(function, FunctionType):
         return function.__name__ not in REFUSED and "collectives" not in room
-    known = seen.get(function)
-    if known is None:
-        seen[function] = True  # a function that calls itself is judged by the rest of it
-        body = body_of(function.__code__)
-        known = body is not None and _harmless(body, _scope(function), seen)
-        seen[function] = known
-    return known
+    return isinstance(function, BuiltinFunctionType) and room == "math"
 
 
 def _scope(function: FunctionType) -> Find:

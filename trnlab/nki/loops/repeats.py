@@ -141,9 +141,11 @@ class _Following:
     def run(self) -> Iterator[Any]:
         """The values; some of the iterations between the first and the last are written."""
         self.settle()
-        if not harmless_here(self.body, self.frame):
+        needs = harmless_here(self.body, self.frame)
+        if needs is None:
             yield from self.rest(0)
             return
+        self.tensors = needs
         self.here.followed = True
         self.before = self._carried()
         program, last = self.here.run.program, len(self.values) - 1
@@ -250,7 +252,7 @@ class _Following:
         return (
             kept
             and not self.watch.looked
-            and all(is_tensor(names.get(name)) for name in self.body.tensors)
+            and all(is_tensor(names.get(name)) for name in self.tensors)
         )
 
     def _carried(self) -> dict[str, Any]:

@@ -28,9 +28,13 @@ class Body:
     """What a loop's body, or a function, reads from outside, calls and assigns."""
 
     reads: set[Path] = field(default_factory=set)
-    calls: set[Path] = field(default_factory=set)
+    calls: dict[Path, list[ast.Call]] = field(default_factory=dict)
     carried: set[str] = field(default_factory=set)  # assigned, and read before that
     tensors: set[str] = field(default_factory=set)  # whose parts are assigned, or that are added to
+    bound: dict[str, list[ast.expr | None]] = field(default_factory=dict)  # what names stand for
+    parameters: list[str] = field(default_factory=list)  # in order, where a call tells each
+    returns: list[ast.expr | None] = field(default_factory=list)
+    hidden: set[ast.Call] = field(default_factory=set)  # in comprehensions, with names of their own
 
 
 class _Unsteady(Exception):
@@ -81,22 +85,25 @@ def body_of(code: CodeType) -> Body | None:
     tree = tree_of(code)
     if tree is None or tree.name != code.co_name:
         return None
-    parameters = [*tree.args.posonlyargs, *tree.args.args, *tree.args.kwonlyargs]
-    names = {a.arg for a in (*parameters, tree.args.vararg, tree.args.kwarg) if a is not None}
+    args = tree.args
+    named = [a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
+    several = [a.arg for a in (args.vararg, args.kwarg) if a is not None]
     try:
-        body = _Reader(tree.body, names).body
+        body = _Reader(tree.body, {*named, *several}).body
     except _Unsteady:
         return None
-    return None if body.tensors else body
+    body.parameters = [] if several else named
+    return body
 
 
 class _Reader:
     """Reads statements in order; raises where they might leave something behind."""
 
     def __init__(self, statements: list[ast.stmt], given: set[str]) -> None:
-        self.body = Body()
-        self.known = set(given)  # assigned by now in this iteration
         self.bound: dict[str, list[ast.expr | None]] = {name: [None] for name in given}
+        self.body = Body(bound=self.bound)
+        self.known = set(given)  # assigned by now in this iteration
+        self.hides = False
         for statement in statements:
             for name, value in _bindings(statement):
                 self.bound.setdefault(name, []).append(value)
@@ -108,8 +115,11 @@ class _Reader:
 
     def statement(self, node: ast.stmt) -> None:
         match node:
-            case ast.Expr(value=value) | ast.Return(value=value):
+            case ast.Expr(value=value):
                 self.see(value)
+            case ast.Return(value=value):
+                self.see(value)
+                self.body.returns.append(value)
             case ast.Assign(targets=targets, value=value):
                 self.see(value)
                 for target in targets:
@@ -206,8 +216,8 @@ class _Reader:
                 self.name(name)
             case ast.Attribute():
                 self.attribute(node)
-            case ast.Call(func=function, args=args, keywords=keywords):
-                self.call(function)
+            case ast.Call(args=args, keywords=keywords):
+                self.call(node)
                 for part in (*args, *(k.value for k in keywords)):
                     self.see(part)
             case ast.ListComp(elt=made) | ast.GeneratorExp(elt=made):
@@ -234,28 +244,31 @@ class _Reader:
                 raise _Unsteady
 
     def comprehension(self, made: ast.expr, generators: list[ast.comprehension]) -> None:
-        outer = dict(self.bound), set(self.known)
+        outer = self.bound, self.known, self.hides
+        self.bound, self.known, self.hides = dict(self.bound), set(self.known), True
         for each in generators:
             self.see(each.iter)
             for name in _names(each.target):
-                self.bound.setdefault(name, []).append(None)
+                self.bound[name] = [None]
                 self.known.add(name)
             for test in each.ifs:
                 self.see(test)
         self.see(made)
-        self.bound, self.known = outer
+        self.bound, self.known, self.hides = outer
 
     def attribute(self, node: ast.Attribute) -> None:
-        root, path = _dotted(node)
+        root, path = dotted(node)
         if isinstance(root, ast.Name) and root.id not in self.bound:
             self.body.reads.add((root.id, *path))
         else:
             self.see(root)
 
-    def call(self, function: ast.expr) -> None:
-        root, path = _dotted(function)
+    def call(self, node: ast.Call) -> None:
+        root, path = dotted(node.func)
+        if self.hides:
+            self.body.hidden.add(node)
         if isinstance(root, ast.Name) and root.id not in self.bound:
-            self.body.calls.add((root.id, *path))
+            self.body.calls.setdefault((root.id, *path), []).append(node)
         elif not path:
             raise _Unsteady  # a function that was assigned, or is made on the way
         elif path[-1] in CHANGING:
@@ -290,7 +303,8 @@ def _names(target: ast.expr) -> list[str]:
     return [n.id for n in stored if isinstance(n.ctx, ast.Store)]
 
 
-def _dotted(node: ast.expr) -> tuple[ast.expr, Path]:
+def dotted(node: ast.expr) -> tuple[ast.expr, Path]:
+    """What an expression takes attributes of, and which."""
     path: list[str] = []
     while isinstance(node, ast.Attribute):
         path.append(node.attr)
