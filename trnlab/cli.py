@@ -180,10 +180,10 @@ def migrate(
 @app.command()
 def score(
     kernel: Annotated[
-        str, typer.Argument(help="the candidate: FILE:KERNEL, or FILE with `kernel`")
+        str, typer.Argument(help="the candidate: FILE, or FILE:KERNEL where it has several")
     ],
     reference: Annotated[
-        str, typer.Argument(help="what is right: FILE:FUNCTION, or FILE with `reference`")
+        str, typer.Argument(help="what is right: FILE with `reference`, or FILE:FUNCTION")
     ],
     inputs: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads this at run time
@@ -204,7 +204,7 @@ def score(
         Optional[float],  # noqa: UP045
         typer.Option(help="relative error; otherwise by the formats of the inputs"),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="for the candidate to make its program")] = 10,
+    seconds: Annotated[float, typer.Option(help="of CPU, to make the candidate's program")] = 10,
     json: Annotated[bool, typer.Option("--json", help="print the answer as JSON")] = False,
 ) -> None:
     """Score a kernel nobody knows: right or not, time, counters, violations."""

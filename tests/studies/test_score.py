@@ -18,13 +18,16 @@ from typer.testing import CliRunner
 
 import trnlab
 from trnlab import cli
-from trnlab.errors import BadArguments, UnknownName
+from trnlab.errors import BadArguments, TrnlabError, UnknownName
 from trnlab.studies.scoring import score as score_module
-from trnlab.studies.scoring.judge import compare
+from trnlab.studies.scoring.comparing import compare
+from trnlab.studies.scoring.confine import LIMITS, missing
+from trnlab.studies.scoring.places import Full, Places
 from trnlab.studies.scoring.request import MB, request_of
 from trnlab.studies.scoring.score import score, score_files
 from trnlab.studies.scoring.serve import Service
-from trnlab.studies.scoring.watch import children
+from trnlab.studies.scoring.wanted import meant
+from trnlab.studies.scoring.watch import LOADED, PAUSE, Use, children
 
 SHAPE = "f32[128,64]"
 REFERENCE = "def reference(x, y):\n    return x + y\n"
@@ -127,6 +130,58 @@ def test_hidden_shapes_are_judged_and_not_told():
     assert "48" not in json.dumps(told["cases"][1])
 
 
+SPY = """
+import os, sys
+def secrets():
+    frame = sys._getframe()
+    while frame:
+        for value in frame.f_locals.values():
+            if f"f32[128,{6 * 8}]" in repr(value): return repr(value)[-100:]
+        frame = frame.f_back
+"""
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "found = secrets()\nif found: raise ValueError(found)",
+        "    if x.shape != (128, 64): raise type(str(x.shape), (Exception,), {})\n",
+        "    if x.shape != (128, 64): print(x.shape, flush=True); os._exit(48)\n",
+    ],
+)
+def test_nobody_hears_of_hidden_shapes(attack: str):
+    kernel = SPY + (KERNEL + attack if "found" in attack else
+                    KERNEL.replace("    out =", attack + "    out ="))  # fmt: skip
+    told = scored(kernel, hidden=[["f32[128,48]", "f32[128,48]"]])
+    assert told["cases"][0]["verdict"] == "correct"
+    assert "48" not in json.dumps(told | {"cases": [told["cases"][1]]})
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "found"),
+    [
+        ("def one(x): pass", "", "one"),
+        ("def kernel(x): pass\ndef other(x): pass", "", "kernel"),
+        ("def kernel(x): pass\ndef other(x): pass", "other", "other"),
+        ("@nki.jit\ndef one(x): pass\ndef helper(x): pass", "", "one"),
+        ("@nki.jit\ndef _one(x): pass", "", "_one"),
+        ("@nki.jit\ndef a(x): pass\n@nki.jit\ndef b(x): pass", "", "there are 2: a, b"),
+        ("@nki.jit\ndef a(x): pass\n@nki.jit\ndef b(x): pass", "", "name one: FILE:a"),
+        ("def a(x): pass", "b", "no kernel is called 'b'"),
+        ("from json import loads", "", "there is no kernel"),
+    ],
+)
+def test_the_kernel_is_the_usual_one_or_the_only_one(source: str, name: str, found: str):
+    trnlab.activate()
+    scope = {"__name__": "candidate"}
+    exec(f"import nki\n{source}", scope)
+    if " " not in found:
+        assert meant(scope, "kernel", name, "kernel").__name__ == found
+    else:
+        with pytest.raises(TrnlabError, match=found):
+            meant(scope, "kernel", name, "kernel")
+
+
 def test_two_cores_with_an_output_each():
     half = "core = 32 * nl.program_id(0)\n    here = (slice(None), slice(core, core + 32))\n    "
     kernel = KERNEL.replace("a, b = nl.load(x), nl.load(y)", half + "a, b = x[here], y[here]\n")
@@ -194,17 +249,29 @@ def test_a_constant_is_no_result():
     ("attack", "verdict", "said"),
     [
         ("while True: pass", "limit", "longer than"),
-        ("import ctypes\nctypes.string_at(0)", "failed", "no program"),
-        ("import os\nos._exit(0)", "failed", "no program"),
+        ("import ctypes\nctypes.string_at(0)", "failed", "SIGSEGV"),
+        (
+            "import os\nos._exit(0)",
+            "failed",
+            "no program came from the candidate: its process ended with exit code 0",
+        ),
+        (
+            "import os\nprint('oh, no', flush=True)\nos._exit(3)",
+            "failed",
+            "exit code 3; it printed at the end:\noh, no",
+        ),
+        ("import os\nif os.fork(): os._exit(4)", "failed", "exit code 4"),
         ("raise SystemExit", "failed", "SystemExit"),
         ("import os\nwhile True: os.write(2, b'x' * 65536)", "limit", "printed more than"),
         ("import os\nwhile True: os.write(3, b'x' * 65536)", "limit", "program is longer"),
+        ("import sys\nraise type('f32[128,64]', (Exception,), {})", "failed", "f32"),
         ("held = bytearray(1 << 40)", "limit", "MemoryError"),
         ("1 / 0", "failed", "ZeroDivisionError"),
-        ("kernel = 3", "failed", "kernel"),
+        ("kernel = 3", "failed", "there is no kernel of the candidate"),
         ("def kernel(", "failed", "SyntaxError"),
         ("def f(): f()\nf()", "failed", "RecursionError"),
-        ("import os\nos.closerange(0, 64)", "failed", "no program"),
+        ("import os\nos.closerange(0, 64)", "failed", "exit code 1"),
+        ("import os, time\nos.closerange(0, 64)\ntime.sleep(600)", "failed", "and went on"),
         ("open('big', 'wb').write(bytes(1 << 25))", "failed", "File too large"),
         ("import time\ntime.sleep(600)", "limit", "longer than"),
         (
@@ -234,14 +301,52 @@ def test_cases_that_the_candidate_did_not_live_to_see_end_as_it_did(attack: str)
     assert told["cases"][0]["error"] == told["error"]
 
 
-def test_an_answer_has_the_same_entries_when_nobody_is_left_to_give_it(monkeypatch):
+@pytest.mark.parametrize("hangs", ["while True: pass", "import time\ntime.sleep(600)"])
+def test_an_answer_has_the_same_entries_when_nobody_is_left_to_give_it(hangs: str, monkeypatch):
     usual = scored(KERNEL + "1 / 0")
-    monkeypatch.setattr(score_module, "PATIENCE", -240)
-    told = scored(reference="import time\ntime.sleep(600)", compute=0.5)
+    if "sleep" in hangs:
+        monkeypatch.setattr(score_module, "LOADED", 0)
+        monkeypatch.setattr(score_module, "PATIENCE", 2)
+    told = scored(reference=hangs, compute=0.5)
     assert told["verdict"] == "limit"
     assert told["error"] == "computing the program and the reference took longer than 0.5 s"
     assert told.keys() == usual.keys()
     assert told["receipt"].items() <= usual["receipt"].items()
+
+
+@pytest.mark.parametrize(
+    ("use", "passed", "late"),
+    [
+        (Use(worked=2.9, waited=20.0), 23.0, False),  # others have the CPU
+        (Use(worked=3.1), 3.1, True),
+        (Use(worked=0.1), 3 + PAUSE, False),  # it waits for a disk, perhaps
+        (Use(worked=0.1), 4 + PAUSE, True),  # it sleeps
+        (Use(), 4 + PAUSE, True),  # nobody counts
+        (Use(worked=2.9, waited=1e3), LOADED * (3 + PAUSE) + 1, True),
+    ],
+)
+def test_only_time_in_which_a_candidate_has_a_cpu_or_does_nothing_counts(
+    use: Use, passed: float, late: bool
+):
+    assert bool(use.late(3, passed)) == late
+
+
+@LINUX
+def test_work_of_all_processes_counts_together():
+    attack = "import os\nos.fork(), os.fork()\nwhile True: pass"
+    told = scored(KERNEL + attack, seconds=2)
+    assert told["verdict"] == "limit"
+    assert "2 s of CPU" in told["error"]
+
+
+def test_a_copy_that_a_candidate_makes_of_its_process_answers_nothing():
+    other = KERNEL.replace("nl.add", "nl.subtract")
+    for attack in (f"if os.fork() == 0:\n    exec({other!r})", "os.fork()"):
+        told = scored(f"{KERNEL}import os\n{attack}")
+        assert told == scored(f"{KERNEL}import os\n{attack}")
+        assert told["verdict"] == "correct"
+    within = KERNEL.replace("    return out", "    import os\n    os.fork()\n    return out")
+    assert scored(within, hidden=[[SHAPE, SHAPE]])["verdict"] == "correct"
 
 
 @LINUX
@@ -308,6 +413,42 @@ def test_what_a_candidate_prints_is_told():
     assert scored(KERNEL + "print('hello')")["printed"] == "hello\n"
 
 
+ELSEWHERE = """
+import os, subprocess, sys, sysconfig, tempfile, numpy, ml_dtypes
+sysconfig.get_config_vars()  # they all know the platform that is there
+sys.platform = {platform!r}
+sys.modules.update(dict.fromkeys({modules}))
+for name in {names}: delattr(os, name)
+"""
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("platform", "modules", "names", "limited"),
+    [
+        ("darwin", [], ["waitid"], True),
+        ("win32", ["resource"], ["waitid", "WNOHANG", "killpg", "fork", "nice"], False),
+    ],
+)
+def test_other_platforms_do_what_they_can_and_say_so(
+    platform: str, modules: list[str], names: list[str], limited: bool,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    source = ELSEWHERE.format(platform=platform, modules=modules, names=names)
+    (tmp_path / "sitecustomize.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    told = scored()
+    assert told["verdict"] == "correct"
+    receipt = told["receipt"]
+    assert receipt["confined"] == [text for text in (LIMITS,) if limited]
+    assert receipt["not_prevented"] == missing(receipt["confined"])
+    assert len(receipt["not_prevented"]) == 5 - limited
+    told = scored(KERNEL + "import os\nos._exit(3)")
+    assert "exit code 3" in told["error"]
+    told = scored(KERNEL + "import time\ntime.sleep(600)", seconds=1)
+    assert told["verdict"] == "limit"
+
+
 # --- requests
 
 
@@ -323,6 +464,11 @@ def test_what_a_candidate_prints_is_told():
         ({"kernel": "x", "reference": "y", "inputs": ["f33[2]"]}, UnknownName, "f33"),
         ({"kernel": "x", "reference": "y", "inputs": "f32[2]"}, BadArguments, "a list"),
         ({"kernel": "x", "reference": "y", "grid": [0]}, BadArguments, "instances"),
+        ({"kernel": "x", "reference": "y", "hidden": [[]] * 99}, BadArguments, "cases"),
+        ({"kernel": "x", "reference": "y", "inputs": ["1"] * 999}, BadArguments, "inputs of a"),
+        ({"kernel": "x", "reference": "y", "inputs": ["[" * 999]}, BadArguments, "characters"),
+        ({"kernel": "x", "reference": "y", "inputs": [f"f32[{9**40}]"]}, BadArguments, "no tensor"),
+        ({"kernel": "x", "reference": "y", "inputs": ["f32[99999,99999]"]}, BadArguments, "bytes"),
         ({"kernel": "x", "reference": "y", "seconds": float("nan")}, BadArguments, "seconds"),
     ],
 )
@@ -338,6 +484,12 @@ def test_a_reference_that_fails_is_not_the_candidates_fault():
         scored(reference="def reference(x y): return x")
     with pytest.raises(BadArguments, match="reference"):
         scored(reference_name="referee")
+    with pytest.raises(BadArguments, match="no finite number"):
+        scored(reference="def reference(x, y): return x * float('nan')")
+    with pytest.raises(BadArguments, match="no finite number"):
+        scored(reference="def reference(x, y): return []")
+    with pytest.raises(BadArguments, match="output 0 is <U2"):
+        scored(reference="def reference(x, y): return 'no'")
 
 
 def test_files_and_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -371,6 +523,8 @@ def test_files_and_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ([0.5, 0.0], [0.0, 0.0], 0.5),
         ([np.nan, 2.0], [1.0, 2.0], "NaN"),
         ([-np.inf, 2.0], [np.inf, 2.0], "infinite"),
+        ([-1e9, 0.0], [-1e9, 1.0], 0.5),  # a mask does not drown what it leaves
+        ([1.0, 1e38], [1.0, 1e-310], sys.float_info.max),
         ([1.0], [1.0, 2.0], "output 0 is"),
     ],
 )
@@ -384,6 +538,8 @@ def test_integers_are_compared_exactly():
     assert compare(given, [np.array([1, 2])]) == 0.0
     assert "exactly" in str(compare(given, [np.array([1, 3])]))
     assert "2 outputs" in str(compare(given * 2, given))
+    close = [np.array([1000, 2000.5], np.float32)]
+    assert "exactly" in str(compare(close, [np.array([1000, 2000])]))
 
 
 # --- the service
@@ -452,7 +608,49 @@ def test_the_service_lives(service: Service):
         thread.join()
     verdicts = sorted(told["verdict"] for status, told in found if status == 200)
     assert verdicts == ["correct", "correct", "failed"]
-    assert ask(service, b"", "GET", "/health") == (200, {"answered": 3, "refused": 0})
+    counts = {"answered": 3, "refused": 0, "running": 0, "waiting": 0}
+    assert ask(service, b"", "GET", "/health") == (200, counts)
+
+
+def in_turn(places: Places, first: str, then: list[str]) -> list[str]:
+    """Who was served in which order, while the first held a place until all others waited."""
+    order: list[str] = []
+
+    def take(caller: str) -> None:
+        with places.taken(caller):
+            order.append(caller)
+
+    threads = [threading.Thread(target=take, args=(caller,)) for caller in then]
+    with places.taken(first):
+        for count, thread in enumerate(threads, 1):
+            thread.start()
+            while len(places.waiting) + len(order) < count:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    return order
+
+
+def test_callers_take_turns():
+    assert in_turn(Places(1), "a", ["a", "a", "b", "a", "c"]) == ["b", "c", "a", "a", "a"]
+
+
+def test_a_slow_candidate_keeps_only_its_own_caller_waiting():
+    places = Places(1, slow=0.05)
+    with places.taken("slow"):
+        with places.taken("other"):
+            pass
+        waits = threading.Thread(target=lambda: places.taken("slow").__enter__())
+        waits.start()
+        with places.taken("other"):
+            assert list(places.waiting.values()) == ["slow"]
+    waits.join()
+
+
+def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("trnlab.studies.scoring.places.WAITING", 0)
+    with pytest.raises(Full, match="waiting already"), Places(1).taken("a"):
+        pass
 
 
 @pytest.mark.parametrize(

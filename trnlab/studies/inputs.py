@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Iterable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from trnlab import formats
 from trnlab.errors import BadArguments, UnknownName
 
 Maker = Callable[[tuple[int, ...], Any], np.ndarray]
+DIMENSIONS, LARGEST = 16, 1 << 40
 ARRAY = re.compile(r"^(?P<dtype>\w+)\[(?P<shape>\s*\d+\s*(,\s*\d+\s*)*,?\s*)\]$")
 
 
@@ -59,6 +61,9 @@ def _make(text: str, array: Maker) -> Any:
     dtype = formats.format_of(found["dtype"])
     if min(shape) < 1:
         raise BadArguments(f"--in '{text}' has no elements", limit="every dimension is at least 1")
+    if len(shape) > DIMENSIONS or prod(shape) * formats.itemsize(dtype) > LARGEST:
+        limit = f"{DIMENSIONS} dimensions and {LARGEST:,} bytes"
+        raise BadArguments(f"--in '{text}' is no tensor of a chip", limit=limit)
     return array(shape, dtype)
 
 

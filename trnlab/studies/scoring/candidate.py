@@ -2,7 +2,8 @@
 
 Nothing that it writes is believed, and it is told shapes and formats only. Usage, by `referee`:
 ``python -m trnlab.studies.scoring.candidate FOLDER SECONDS MEMORY FILES``, with the job as JSON on
-stdin; the answer is a line for the walls around it and one for each case.
+stdin and a line for each case, of which the next comes when this one is answered; the answer is a
+line for the walls around it and one for each case.
 """
 
 import json
@@ -22,21 +23,30 @@ def main() -> None:
     """Answers one job."""
     answers = os.dup(1)
     os.dup2(2, 1)  # what the candidate prints is no answer
-    job = json.loads(sys.stdin.buffer.read())
+    asked = os.fdopen(os.dup(0), "rb")
+    job = json.loads(asked.readline())
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     with suppress(AttributeError, OSError):
         os.nice(NICE)
-    folder, seconds, memory, files = sys.argv[1], *(int(n) for n in sys.argv[2:5])
+    folder, seconds, *sizes = sys.argv[1:5]
     Path("kernel.py").write_text(job["kernel"], encoding="utf-8")
-    _say(answers, {"confined": confine(folder, seconds, memory, files)})
+    _say(answers, {"confined": confine(folder, float(seconds), *map(int, sizes))})
+    first = os.getpid()
     try:
-        kernel = _load(job)
-        for case in job["cases"]:
-            _say(answers, _program(kernel, case, job))
+        kernel = _only(first, _load(job))
+        while case := asked.readline():
+            _say(answers, _only(first, _program(kernel, json.loads(case), job)))
     except BaseException as error:
-        _say(answers, _told(error))
+        _say(answers, _only(first, _told(error)))
     os._exit(0)
+
+
+def _only(first: int, made: Any) -> Any:
+    """What was made; ends a process that a candidate has forked, whose answers nobody wants."""
+    if os.getpid() != first:
+        os._exit(0)
+    return made
 
 
 def _load(job: dict[str, Any]) -> Any:
@@ -44,10 +54,10 @@ def _load(job: dict[str, Any]) -> Any:
 
     import numpy as np
 
-    from trnlab.errors import UnknownName
     from trnlab.nki.jit import Kernel
     from trnlab.nki.names import activate
     from trnlab.studies.run import api_of
+    from trnlab.studies.scoring.wanted import meant
 
     activate(shadow=True)
     random.seed(0)
@@ -56,10 +66,7 @@ def _load(job: dict[str, Any]) -> Any:
     made.__file__ = str(Path("kernel.py").resolve())
     sys.modules[made.__name__] = made
     exec(compile(job["kernel"], made.__file__, "exec"), vars(made))
-    known = {n: v for n, v in vars(made).items() if callable(v) and not n.startswith("_")}
-    if job["name"] not in known:
-        raise UnknownName("kernel of the candidate", job["name"], known)
-    kernel = known[job["name"]]
+    kernel = meant(vars(made), "kernel of the candidate", job["name"], "kernel")
     return kernel if isinstance(kernel, Kernel) else Kernel(kernel, api_of(kernel))
 
 

@@ -9,10 +9,13 @@ import os
 import signal
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from subprocess import Popen
+from typing import NoReturn
 
 from trnlab.studies.scoring.watch import TOGETHER, children
 
@@ -23,6 +26,8 @@ LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446  # the same on 
 EXECUTE, WRITE, READ, LIST = 1, 2, 4, 8  # rights of Landlock; the rest make and remove things
 EVERYTHING = {1: (1 << 13) - 1, 2: (1 << 14) - 1}  # by version; since 3 also truncating
 OF_FILES = EXECUTE | WRITE | READ | 1 << 14
+
+KILLED = (-9, 1)  # how a process ends that somebody else ends, on Windows the second
 
 LIMITS = "CPU seconds, memory of each process, sizes of files"
 ALONE = "its processes are in a namespace of their own, and end with it"
@@ -37,7 +42,7 @@ def confine(folder: str, seconds: float, memory: int, files: int) -> list[str]:
     the process moves to a namespace it forks, and only the child returns.
     """
     found = []
-    if _limited(seconds, memory, files):
+    if limit(CPU=ceil(seconds) + 1, FSIZE=files, CORE=0, NOFILE=64, AS=memory):
         found.append(LIMITS)
     if LINUX:
         found.append(TOGETHER)  # by whoever started this process
@@ -82,7 +87,7 @@ def adopting() -> None:
 
 def end_all() -> None:
     """Ends every child of this process, and theirs, on Linux."""
-    for _ in range(1000):  # a child's children become ours when it ends
+    for _ in range(1000 if LINUX else 0):  # a child's children become ours when it ends
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -96,15 +101,31 @@ def end_all() -> None:
             os.waitpid(left[0], 0)
 
 
-def end_group(process: Popen[bytes]) -> None:
+def end_group(process: Popen[bytes], patience: float = 0.0) -> int | None:
     """Ends a process that leads its own group, and the group; nobody may have waited for it yet.
 
-    Once somebody has, the number of the group can be that of others.
+    Once somebody has, the number of the group can be that of others. How it ended if that was by
+    itself, within ``patience`` in seconds: as `Popen.returncode`, None otherwise.
     """
+    until = time.monotonic() + patience
+    while not (alone := _has_ended(process)) and time.monotonic() < until:
+        time.sleep(0.01)
     if process.returncode is None:
         with suppress(AttributeError, ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
+    code = process.wait()
+    return code if alone or code not in KILLED else None
+
+
+def _has_ended(process: Popen[bytes]) -> bool:
+    """Whether it has, without waiting for it where that would free its number."""
+    if not hasattr(os, "killpg"):  # Windows keeps numbers as long as somebody may ask
+        return process.poll() is not None
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+    except (AttributeError, ChildProcessError):  # macOS has no waitid before Python 3.13
+        return False
 
 
 def prctl(option: int, value: int) -> bool:
@@ -114,29 +135,16 @@ def prctl(option: int, value: int) -> bool:
     return False
 
 
-def limit_memory(memory: int) -> None:
-    """Lets this process have so many bytes of address space, where the platform can."""
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-
-
-def _limited(seconds: float, memory: int, files: int) -> bool:
+def limit(**most: int) -> bool:
+    """Limits this process by names of ``setrlimit``, such as ``AS`` in bytes; whether all hold."""
     try:
         import resource
     except ImportError:  # Windows
         return False
     kept = True
-    for limit, most in (
-        (resource.RLIMIT_CPU, int(seconds) + 1),
-        (resource.RLIMIT_FSIZE, files),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 64),
-        (resource.RLIMIT_AS, memory),
-    ):
+    for name, value in most.items():
         try:
-            resource.setrlimit(limit, (most, most))
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
         except (ValueError, OSError):  # macOS takes no limit of address space
             kept = False
     return kept
@@ -152,10 +160,18 @@ def _alone() -> bool:
         for descriptor in range(64):  # so that the pipes close when the child ends
             with suppress(OSError):
                 os.close(descriptor)
-        _, status = os.waitpid(child, 0)
-        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+        _end_as(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     prctl(PDEATHSIG, signal.SIGKILL)
     return True
+
+
+def _end_as(code: int) -> NoReturn:
+    """Ends this process as another one has ended, by a signal if that is how."""
+    if code < 0:
+        with suppress(OSError):  # there is no other way to take SIGKILL
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code & 0xFF)
 
 
 def _walled(folder: str) -> bool:

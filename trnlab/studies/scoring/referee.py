@@ -7,6 +7,7 @@ Usage, by `score`: ``python -m trnlab.studies.scoring.referee``, with a request 
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import ceil
 from typing import Any
 
 from trnlab.studies.scoring.confine import (
@@ -21,14 +23,16 @@ from trnlab.studies.scoring.confine import (
     end_all,
     end_group,
     hidden,
-    limit_memory,
+    limit,
     mortal,
 )
-from trnlab.studies.scoring.watch import LINUX, LOADED, size, use
+from trnlab.studies.scoring.watch import LINUX, size, use
 
+START = 2  # seconds of CPU for what is no computing
 EVERY = 0.02  # seconds between looks at what a candidate uses
 FILES = 4  # times the limit of one file is that of all together
-KEPT = 2000  # characters that a candidate printed
+KEPT, TAIL = 2000, 500  # characters that a candidate printed, first and last
+MOMENT = 1.0  # seconds in which a process ends that has closed everything
 
 
 def main() -> None:
@@ -39,12 +43,13 @@ def main() -> None:
     mortal()
     adopting()
     asked = json.loads(sys.stdin.buffer.read())
-    limit_memory(4 * asked["memory"])
+    limit(AS=4 * asked["memory"], CPU=ceil(asked["compute"]) + START)
     with _candidate(asked) as candidate:
         from trnlab.studies.scoring.judge import Refused, judge  # meanwhile the candidate runs
 
         try:
-            told = judge(asked, candidate.lines) | candidate.told()
+            lines = candidate.lines()
+            told = judge(asked, lines, candidate.fate) | candidate.told()
         except Refused as error:
             told = {"refused": str(error)}
     reply = json.dumps(told).encode() + b"\n"
@@ -57,10 +62,11 @@ class Candidate:
 
     def __init__(self, asked: dict[str, Any], folder: str) -> None:
         self.asked, self.wanted = asked, 2 + len(asked["hidden"])  # lines: walls, one a case
-        self.programs, self.printed, self.stopped, self.count = bytearray(), "", "", 0
-        self.folder, self.ended, self.began = folder, False, time.monotonic()
+        self.programs, self.tail, self.count = bytearray(), bytearray(), 0
+        self.printed = self.stopped = self.fate = ""
+        self.folder, self.ended, self.sent, self.began = folder, False, 0, time.monotonic()
         self.done = threading.Event()
-        limits = [str(int(asked[name])) for name in ("seconds", "memory", "files")]
+        limits = [str(asked[name]) for name in ("seconds", "memory", "files")]
         command = [sys.executable, "-Pu", "-m", "trnlab.studies.scoring.candidate", folder, *limits]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -71,42 +77,51 @@ class Candidate:
         ]
         for thread in self.threads:
             thread.start()
-        job = {name: asked[name] for name in ("kernel", "name", "chip", "grid")}
-        job["cases"] = [asked["inputs"], *asked["hidden"]]
-        with suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(job).encode())  # type: ignore[union-attr]
-            self.process.stdin.close()  # type: ignore[union-attr]
+        self._ask({name: asked[name] for name in ("kernel", "name", "chip", "grid")})
+        self._ask(asked["inputs"])
 
-    @property
+    def _ask(self, what: Any) -> None:
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(what).encode() + b"\n")  # type: ignore[union-attr]
+            self.process.stdin.flush()  # type: ignore[union-attr]
+
     def lines(self) -> list[bytes]:
         """The whole lines that it wrote in its time: its walls, and programs."""
         while not self.done.wait(EVERY):
             if why := self._excess():
                 self._stop(why)
-        self.end()
+        all_came = self.count >= self.wanted
+        code = self.end(0 if all_came or self.stopped else MOMENT)
         *whole, _ = bytes(self.programs).split(b"\n")
+        if not all_came:
+            # Nothing was said of hidden cases yet where not even the first program came.
+            self.fate = _fate(code) + (self._last_words() if len(whole) < 2 else "")
         return whole[: self.wanted]
 
     def _excess(self) -> str:
-        """Which limit is passed; time in which others had the CPU does not count, up to a point."""
+        """Which limit is passed."""
         now = use()
-        spent, seconds = time.monotonic() - self.began, self.asked["seconds"]
-        if spent - min(now.waited, (1 - 1 / LOADED) * spent) > seconds:
-            return f"it took longer than {seconds:g} s"
+        if why := now.late(self.asked["seconds"], time.monotonic() - self.began):
+            return why
         files = FILES * self.asked["files"]
         if LINUX and size(self.folder) > files:
             return f"its files took more than {files:,} bytes together"
         return now.exceeded(self.asked["memory"])
 
-    def end(self) -> None:
-        """Ends the process and all that came from it."""
+    def _last_words(self) -> str:
+        text = bytes(self.tail).decode(errors="replace").replace(self.folder + os.sep, "").strip()
+        return f"; it printed at the end:\n{text}" if text else ""
+
+    def end(self, patience: float = 0.0) -> int | None:
+        """Ends the process and all that came from it; how it ended if that was by itself."""
         if self.ended:  # its number may be somebody else's by now
-            return
+            return None
         self.ended = True
-        end_group(self.process)
+        code = end_group(self.process, patience)
         end_all()
         for thread in self.threads:
             thread.join(1)
+        return code
 
     def told(self) -> dict[str, Any]:
         """Why it was stopped, and what it printed, which may name what is hidden."""
@@ -124,10 +139,17 @@ class Candidate:
             self.count += data.count(b"\n")
             if self.count >= self.wanted:
                 break
+            for case in self._next():
+                self._ask(case)
             if len(self.programs) > self.asked["output"]:
                 self._stop(f"its program is longer than {self.asked['output']:,} bytes")
                 break
         self.done.set()
+
+    def _next(self) -> list[Any]:
+        """The cases that it has not been asked for, and may be: no sooner than others are done."""
+        done, self.sent = self.sent, max(self.sent, self.count - 1)
+        return self.asked["hidden"][done : self.sent]
 
     def _drain(self) -> None:
         total, kept = 0, b""
@@ -135,6 +157,8 @@ class Candidate:
             total += len(data)
             kept += data[: KEPT - len(kept)]
             self.printed = kept.decode(errors="replace")
+            self.tail += data
+            del self.tail[:-TAIL]
             if total > self.asked["output"]:
                 self._stop(f"it printed more than {self.asked['output']:,} bytes")
                 break
@@ -148,6 +172,16 @@ def _candidate(asked: dict[str, Any]) -> Iterator[Candidate]:
             yield made
         finally:
             made.end()
+
+
+def _fate(code: int | None) -> str:
+    """How a process without a program ended, in words."""
+    if code is None:
+        return "its process closed the pipe that programs come through, and went on"
+    if code < 0:
+        named = {number.value: f" ({number.name})" for number in signal.Signals}
+        return f"its process ended by signal {-code}{named.get(-code, '')}"
+    return f"its process ended with exit code {code}"
 
 
 def _environment(folder: str) -> dict[str, str]:

@@ -8,23 +8,25 @@ from trnlab.machine.catalogue import chip as find_chip
 
 MB = 1 << 20
 SOURCE = 4 * MB  # characters of a kernel or a reference
-CASES, SEEDS = 64, 32
+CASES, SEEDS, INPUTS = 64, 32, 256
+TEXT, LARGEST = 200, 1 << 32  # characters of an input, bytes of all inputs of a case
 
 
 @dataclass(frozen=True)
 class Request:
     """A candidate, what it is to compute, and what it may use.
 
-    ``kernel`` and ``reference`` are source text, ``name`` and ``reference_name`` functions in them.
+    ``kernel`` and ``reference`` are source text, ``name`` and ``reference_name`` functions in them;
+    without, ``kernel`` and ``reference``, or the only one that there is.
     ``inputs`` are those of `trnlab run --in`, and each of ``hidden`` is such a list that the answer
     does not repeat. ``seed`` is a secret of the caller that helps to choose values; ``tolerance``
-    None follows from the formats of the inputs. Limits are in seconds and bytes.
+    None follows from the formats of the inputs. Limits are in seconds of CPU and bytes.
     """
 
     kernel: str
     reference: str
-    name: str = "kernel"
-    reference_name: str = "reference"
+    name: str = ""
+    reference_name: str = ""
     inputs: tuple[str, ...] = ()
     hidden: tuple[tuple[str, ...], ...] = ()
     seeds: int = 3
@@ -86,10 +88,15 @@ def _within(request: Request) -> Request:
     from trnlab.studies.inputs import make_shapes
 
     find_chip(request.chip)
-    for case in request.cases:
-        make_shapes(list(case))
     _limit("seeds", request.seeds, 1, SEEDS)
     _limit("cases", len(request.cases), 1, CASES)
+    for case in request.cases:
+        _limit("inputs of a case", len(case), 0, INPUTS)
+        for text in case:
+            _limit("characters of an input", len(text), 1, TEXT)
+        args, kwargs = make_shapes(list(case))
+        sizes = [getattr(a, "nbytes", 0) for a in (*args, *kwargs.values())]
+        _limit("bytes of the inputs of a case", sum(sizes), 0, LARGEST)
     _limit("seconds", request.seconds, 0.1, 600)
     _limit("compute", request.compute, 0.1, 3600)
     _limit("bytes of memory", request.memory, 256 * MB, 1 << 40)

@@ -6,6 +6,7 @@ it. Neither is this one, so that whatever they do costs only themselves.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,9 @@ from trnlab.studies.scoring.request import Request, request_of
 from trnlab.studies.scoring.watch import LOADED
 
 PATIENCE = 30.0  # seconds beyond the limits, for starting two processes
+SLOW = "computing the program and the reference took longer than {:g} s"
+# How a process ends that has used up its CPU: by SIGXCPU, and by SIGKILL where it must.
+OVERTIME = tuple(-getattr(signal, n) for n in ("SIGXCPU", "SIGKILL") if hasattr(signal, n))
 
 
 def score(**asked: Any) -> dict[str, Any]:
@@ -53,7 +57,7 @@ def score_files(kernel: str, reference: str, **asked: Any) -> dict[str, Any]:
 
 def answer(request: Request) -> dict[str, Any]:
     """The answer to a request, from a process of its own."""
-    limit = LOADED * request.seconds + request.compute + PATIENCE
+    limit = LOADED * (request.seconds + request.compute) + PATIENCE
     root = str(Path(__file__).parents[3])
     threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -68,10 +72,11 @@ def answer(request: Request) -> dict[str, Any]:
         try:
             out, err = process.communicate(json.dumps(request.as_json()).encode(), timeout=limit)
         except subprocess.TimeoutExpired:
-            why = f"computing the program and the reference took longer than {request.compute:g} s"
-            return _none(request, "limit", why)
+            return _none(request, "limit", SLOW.format(request.compute))
         finally:
             end_group(process)
+    if process.returncode in OVERTIME:
+        return _none(request, "limit", SLOW.format(request.compute))
     if out.endswith(b"\n"):
         return _settled(json.loads(out))
     *_, last = err.decode(errors="replace").strip().splitlines() or [""]

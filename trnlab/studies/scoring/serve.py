@@ -1,23 +1,27 @@
 """The scoring service: HTTP on this machine only, a request in JSON, an answer in JSON.
 
 ``POST /score`` takes what `trnlab.studies.scoring.request.Request` lists; ``GET /health`` says how
-many answers were given. The server runs no kernel: every request has processes of its own.
+many answers were given. The server runs no kernel: every request has processes of its own. Who
+says ``X-Caller: NAME`` shares the turns of that name; otherwise every connection is a caller.
 """
 
 import hmac
 import json
 import threading
+import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from trnlab.errors import TrnlabError
+from trnlab.errors import BadArguments, TrnlabError
 from trnlab.studies.scoring.confine import hidden
+from trnlab.studies.scoring.places import WAITING, Full, Places
 from trnlab.studies.scoring.request import MB, request_of
 from trnlab.studies.scoring.score import answer
 
 BODY = 16 * MB
-WAITING = 256  # requests that wait for a worker
+SENDING = 30  # seconds that a caller may take for a request
+CONNECTIONS = 2 * WAITING
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -28,8 +32,8 @@ class Service(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, port: int, workers: int, token: str = "") -> None:
-        self.workers = threading.Semaphore(workers)
-        self.waiting = threading.Semaphore(workers + WAITING)
+        self.places = Places(workers)
+        self.connections = threading.Semaphore(CONNECTIONS)
         self.token, self.answered, self.refused = token, 0, 0
         self.counting = threading.Lock()
         hidden()
@@ -39,6 +43,24 @@ class Service(ThreadingHTTPServer):
     def url(self) -> str:
         """Where it listens."""
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answers a connection in a thread of its own, unless there are too many."""
+        if not self.connections.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no more threads
+            self.connections.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answers all that comes over a connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A caller that went away is nobody's problem."""
@@ -56,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Service  # type: ignore[assignment]
     server_version, sys_version = "trnlab", ""
     protocol_version = "HTTP/1.1"
-    timeout = 30  # seconds that a caller may take for a request
+    timeout = SENDING
 
     def do_GET(self) -> None:
         """Answers ``/health``."""
@@ -65,7 +87,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.path != "/health":
             self._reply(404, {"error": f"there is nothing at {self.path[:80]}; POST /score"})
             return
-        self._reply(200, {"answered": self.server.answered, "refused": self.server.refused})
+        places, counts = self.server.places, ("answered", "refused")
+        told = {name: getattr(self.server, name) for name in counts}
+        told |= {"running": len(places.running), "waiting": len(places.waiting)}
+        self._reply(200, told)
 
     def do_POST(self) -> None:
         """Answers ``/score``."""
@@ -82,23 +107,32 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(413, f"a request has a Content-Length of at most {BODY:,} bytes")
             return
         try:
-            request = request_of(json.loads(self.rfile.read(int(length))))
+            request = request_of(json.loads(self._body(int(length))))
         except (TrnlabError, ValueError, RecursionError) as error:
             self._refuse(400, str(error) or type(error).__name__)
             return
-        if not self.server.waiting.acquire(blocking=False):
-            self._refuse(503, f"{WAITING} requests are waiting already; try again later")
-            return
+        caller = self.headers.get("X-Caller") or str(self.client_address)
         try:
-            with self.server.workers:
+            with self.server.places.taken(caller):
                 told = answer(request)
+        except Full as error:
+            self._refuse(503, str(error))
+            return
         except (TrnlabError, OSError) as error:
             self._refuse(400 if isinstance(error, TrnlabError) else 500, str(error))
             return
-        finally:
-            self.server.waiting.release()
         self.server.count(good=True)
         self._reply(200, told)
+
+    def _body(self, length: int) -> bytes:
+        """What a caller sends, within its time."""
+        body, until = bytearray(), time.monotonic() + SENDING
+        while len(body) < length:
+            part = self.rfile.read1(length - len(body))  # type: ignore[attr-defined]
+            if not part or time.monotonic() > until:
+                raise BadArguments(f"{len(body):,} of {length:,} bytes came in {SENDING} s")
+            body += part
+        return bytes(body)
 
     def _welcome(self) -> bool:
         """Whether this caller may ask at all: from this machine, with the token if there is one."""

@@ -9,9 +9,10 @@ from typing import NamedTuple
 LINUX = sys.platform == "linux"
 TOGETHER = "number and memory of all its processes, sizes of all its files"
 PROCESSES = 64
-LOADED = 4  # times its limit is the longest that a process takes where others have the CPU
+LOADED = 10  # times its limit is the longest that a process takes where others have the CPU
+PAUSE = 5.0  # seconds beyond its limit that a process may neither work nor wait for a CPU
 SEEN = 10_000  # files of a folder that are counted
-PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+PAGE, TICKS = map(os.sysconf, ("SC_PAGE_SIZE", "SC_CLK_TCK")) if LINUX else (4096, 100)
 
 
 def children(pid: int | str = "self") -> list[int]:
@@ -24,11 +25,12 @@ def children(pid: int | str = "self") -> list[int]:
 
 
 class Use(NamedTuple):
-    """What the children of a process and theirs use together."""
+    """What the children of a process and theirs use together; zeros where nobody counts it."""
 
-    processes: int
-    memory: int  # bytes
-    waited: float  # seconds in which the one that waited most had work and no CPU
+    processes: int = 0
+    memory: int = 0  # bytes
+    worked: float = 0.0  # seconds of CPU, those of processes that have ended included
+    waited: float = 0.0  # seconds in which the one that waited most had work and no CPU
 
     def exceeded(self, memory: int) -> str:
         """What is too much, in words; "" for nothing."""
@@ -38,17 +40,40 @@ class Use(NamedTuple):
             return f"its processes took more than {memory:,} bytes of memory together"
         return ""
 
+    def late(self, seconds: float, passed: float) -> str:
+        """Why a process with so many seconds of CPU has to end; "" as long as it may go on.
+
+        What others do with the CPU is not its fault, so that seconds that have ``passed`` count
+        only where it does nothing.
+        """
+        if self.worked > seconds:
+            return f"it took longer than {seconds:g} s of CPU"
+        idle = passed - self.worked - self.waited
+        if idle > seconds + PAUSE or passed > LOADED * (seconds + PAUSE):
+            return f"it took longer than {seconds:g} s, and did nothing"
+        return ""
+
 
 def use() -> Use:
     """What all processes that came from this one use, as far as they are counted."""
-    found, held, waited, left = 0, 0, 0.0, children()
+    found, held, worked, waited, left = 0, 0, 0.0, 0.0, children()
     while left and found <= PROCESSES:
         pid = left.pop()
         found += 1
         held += _resident(pid)
+        worked += _worked(pid)
         waited = max(waited, _waited(pid))
         left += children(pid)
-    return Use(found, held, waited)
+    return Use(found, held, worked, waited)
+
+
+def _worked(pid: int) -> float:
+    """Seconds of CPU of a process and of those of its children that it has waited for."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / TICKS
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _waited(pid: int) -> float:
