@@ -1,5 +1,6 @@
 """What the older compiler does to loads, loops and tiles that do not fit."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -237,6 +238,34 @@ def copied(x, dtype, update):
 def test_a_copy_that_changes_nothing_is_not_made(dtype, update, made):
     _, trace = simulate(copied, zeros(128, 512), dtype, update, chip="trn1", values=False)
     assert [span.name for span in trace].count("tensor_copy") == made
+
+
+@nki.jit
+def polynomial(x, twice):
+    """x + (2 x - 1) / 4 x; with ``twice`` the half of it that has two operators is stored too."""
+    out = nl.ndarray((2, *x.shape), dtype=x.dtype, buffer=nl.shared_hbm)
+    data = nl.load(x)
+    part = data * 2.0 - 1.0
+    nl.store(out[0], data + part * 0.25 * data)
+    if twice:
+        nl.store(out[1], part)
+    return out
+
+
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("twice", [False, True])
+def test_arithmetic_with_numbers_joins_what_uses_it(twice, dtype):
+    data = np.zeros((128, 512), dtype)
+    joined, apart = (
+        simulate(polynomial, data, twice, chip="trn2", values=False, without=off)[1]
+        for off in ((), ("operator_joining",))
+    )
+    names = [span.name for span in apart]
+    assert (names.count("tensor_scalar"), names.count("tensor_tensor")) == (3, 2)
+    names = [span.name for span in joined]
+    assert (names.count("tensor_scalar"), names.count("scalar_tensor_tensor")) == (1, 1)
+    assert joined.totals["alu_ops"] == apart.totals["alu_ops"]
+    assert joined.seconds < apart.seconds
 
 
 @nki.jit

@@ -8,6 +8,7 @@ from trnlab.machine.chip import Core
 from trnlab.sim.older.fusing import fused
 from trnlab.sim.older.identities import with_identities
 from trnlab.sim.older.instances import once
+from trnlab.sim.older.joining import joined
 from trnlab.sim.older.merging import merged
 from trnlab.sim.older.phases import in_phases
 from trnlab.sim.older.rotating import rotated
@@ -26,6 +27,8 @@ def with_its_loads(program: Program, core: Core, without: frozenset[str]) -> Pro
     if "tile_rotation" not in without:
         program = rotated(program)
     program = merged(program, core, without)
+    if "operator_joining" not in without:
+        program = joined(program, core)
     if "identities" not in without:
         program = with_identities(program, core)
     if "spills" not in without:

@@ -5,7 +5,7 @@ from typing import Any
 
 from trnlab import formats
 from trnlab.isa.dma import DgeMode, DmaCopy, Transfer, moved_bytes
-from trnlab.isa.elementwise import TensorScalar
+from trnlab.isa.elementwise import TensorScalar, TensorTensor
 from trnlab.isa.indirect import DmaGather, DmaScatter
 from trnlab.isa.instruction import Instruction, Queue
 from trnlab.isa.matmul import NcMatmul
@@ -45,6 +45,7 @@ class Cost:
     holds: int = 0  # ports of the core, as bits
     waits: int = 0
     banked: bool = False  # takes turns at banks
+    joins: bool = False  # one operator, which a compiler may join with another
     also: "Cost | None" = None  # the price on another engine, where a compiler may choose
     totals: dict[str, float] = field(default_factory=dict)
 
@@ -72,6 +73,7 @@ def cost(instruction: Instruction, core: Core) -> Cost:
         adds=getattr(instruction, "accumulate", False) is not False,
         totals=_totals(instruction),
         also=_elsewhere(instruction, core),
+        joins=_joins(instruction),
         **_ports(instruction, core, fast=passes < 1),
     )
 
@@ -86,6 +88,14 @@ def _ports(instruction: Instruction, core: Core, *, fast: bool) -> dict[str, Any
         "waits": sum(b for b, p in plain if queue in p.waits),
         "banked": any(p.banked and queue in p.waits for p in used),
     }
+
+
+def _joins(instruction: Instruction) -> bool:
+    """Whether this is arithmetic with one operator, on an engine that the kernel leaves open."""
+    if not isinstance(instruction, (TensorScalar, TensorTensor)) or instruction.keeps_bits:
+        return False
+    single = getattr(instruction, "op1", None) is None
+    return single and instruction.engine is Queue.unknown and instruction.queue == "vector"
 
 
 def _elsewhere(instruction: Instruction, core: Core) -> "Cost | None":

@@ -29,6 +29,7 @@ MECHANISMS = {
     "identities": "Transposes on the tensor engine wait for the matrix they multiply with.",
     "load_reuse": "Loads of what SBUF holds already are left out.",
     "phases": "A loop that loads what another has stored waits for all of it.",
+    "operator_joining": "Arithmetic with a number is left to the instruction that uses its result.",
     "queue_choice": "Transfers are triggered on several queues.",
     "software_pipelining": "Instructions that are ready overtake those that wait.",
     "spills": "What does not fit in SBUF is stored or loaded again.",
