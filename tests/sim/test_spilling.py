@@ -13,6 +13,7 @@ from trnlab.nki.jit import Settings
 from trnlab.nki.legacy import entry as nki
 from trnlab.nki.legacy import isa as nisa
 from trnlab.nki.legacy import language as nl
+from trnlab.sim.older import crowding
 from trnlab.sim.older import passes as older
 from trnlab.sim.older.spilling import fitted_in
 from trnlab.sim.timing.capacity import needs
@@ -112,3 +113,13 @@ def test_random_programs(seed, monkeypatch):
         assert all((before == after).all() for before, after in pairs)
         peak = next(n.peak for n in needs(made, small, heirs(made)) if n.space == "sbuf")
         assert peak <= (room + 1) * TILE  # parts that die do not always leave a gap that fits
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_programs_whose_results_wait(seed, monkeypatch):
+    x = np.zeros((5, 128, WIDTH * PARTS), np.float32)
+    program = recorded(monkeypatch, random_kernel(seed), x)
+    monkeypatch.setattr(crowding, "_lag", lambda *_: 1e9)
+    made = fitted_in(program, find_chip("trn1").core)
+    pairs = zip(contents(program), contents(made), strict=True)
+    assert all((before == after).all() for before, after in pairs)

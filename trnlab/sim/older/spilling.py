@@ -14,6 +14,7 @@ import numpy as np
 
 from trnlab.isa.tile import LAYOUTS, Space, layout
 from trnlab.machine.chip import Core
+from trnlab.sim.older.crowding import Crowd, crowded
 from trnlab.sim.older.splitting import split, without_overwritten
 from trnlab.sim.program import BufferFacts, Program
 from trnlab.sim.timing.capacity import fullest, needs, room_of
@@ -23,9 +24,10 @@ NEVER = 1 << 60
 
 
 def fitted_in(program: Program, core: Core) -> Program:
-    """The program with the spills that make it fit in SBUF; one that fits is left alone."""
+    """The program with the spills that make it fit in SBUF, beside the results that wait there."""
     if not _is_over(program, core):
-        return program
+        crowd = crowded(program, core)
+        return _Spills(program, core, crowd).run() if crowd else program
     program = split(without_overwritten(program))
     return _Spills(program, core).run() if _is_over(program, core) else program
 
@@ -44,6 +46,7 @@ class _Spills:
 
     program: Program
     core: Core
+    crowd: Crowd | None = None
     now: dict[int, int] = field(default_factory=dict)
     live: dict[int, None] = field(default_factory=dict)  # in SBUF
     away: set[int] = field(default_factory=set)  # not in SBUF, but needed again
@@ -63,17 +66,20 @@ class _Spills:
             np.array([facts.row_bytes for facts in program.buffers]),
             self.core,
         )
-        self.sizes = self.rooms.tolist()
+        self.sizes = self.crowd.sizes if self.crowd else self.rooms.tolist()
+        self.room = self.crowd.room if self.crowd else self.core.sbuf.usable
         self.ends: dict[int, list[int]] = {}
         for buffer, end in enumerate(self.last):
             if end >= 0 and self._counts(buffer):
-                self.ends.setdefault(end, []).append(buffer)
+                free = self.crowd.until(end) if self.crowd else end
+                self.ends.setdefault(free, []).append(buffer)
         self.taken = dict.fromkeys((facts.core for facts in self.buffers), 0)
         starts, counts, _ = program.spans()
         self.starts = (3 * np.append(starts, counts.sum())).tolist()
         self._find_users()
         self.loads = {b: n for b, n in enumerate(self.filled_at) if n >= 0 and self._is_load(b, n)}
-        self._choose()
+        if not self.crowd:
+            self._choose()
         self.heads, self.operands = program.heads[:0], program.operands[:0]
 
     def _counts(self, buffer: int) -> bool:
@@ -187,7 +193,7 @@ class _Spills:
     def _prepare(self, number: int, writes: int, place: int, touched: list[int], kind: int) -> None:
         """Brings the operands of an instruction into SBUF, and names them as they are now."""
         names, first, away, now = touched[::3], self.first, self.away, self.now
-        self.busy = set(names)
+        self.busy = set(names) | (self.crowd.near(number) if self.crowd else set())
         for name in names[writes:]:
             if name in away or first[name] == number:
                 self._present(number, name, place)
@@ -213,8 +219,7 @@ class _Spills:
         facts = self.buffers[name]
         self.taken[facts.core] += self.sizes[name]
         self.live[name] = None
-        room = self.core.sbuf.usable
-        while not self.enough and self.taken[facts.core] > room:
+        while not self.enough and self.taken[facts.core] > self.room:
             if not self._spill(number, facts.core, place):
                 break
 
@@ -227,8 +232,9 @@ class _Spills:
     def _spill(self, number: int, core: int, place: int) -> bool:
         """Moves the tile that is needed last out of SBUF; False where there is none."""
         latest, name = -1, -1
+        stays = self.loads if self.crowd else ()
         for other in self.live:
-            if other not in self.busy and self.buffers[other].core == core:
+            if other not in self.busy and other not in stays and self.buffers[other].core == core:
                 when = self._next_use(other, number)
                 if latest < when < NEVER:
                     latest, name = when, other
