@@ -28,7 +28,7 @@ class Crowd:
     used: list[set[int]]  # by the instructions up to each result
 
     def near(self, number: int) -> set[int]:
-        """The tiles that the result is made from which an instruction belongs to, and the last."""
+        """What the result is made from that an instruction belongs to, and the one before it."""
         turn = self.stored[number]
         return self.used[turn] | self.used[max(turn - 1, 0)]
 
@@ -41,14 +41,16 @@ def crowded(program: Program, core: Core) -> Crowd | None:
     """What results leave to others in a program that fits; None where they need not wait."""
     starts, counts, _ = program.spans()
     tensors, table = np.frombuffer(program.operands, np.int64)[::3], program.tensors()
-    sizes = room_of("sbuf", table.rows, table.row_bytes, core)
     in_sbuf = (table.memory == MEMORIES.index("sbuf")) & ~table.placed
     sources = tensors[starts + counts - 1]
     moves = np.array([cost.is_transfer for cost in program.costs])[program.kinds()]
     stores = moves & (table.memory[tensors[starts]] < 0) & in_sbuf[sources]
-    waiting = sizes[np.unique(sources[stores])].sum() * _lag(program, core, stores)
+    lag = _lag(program, core, stores)
+    if lag <= 0 or program.edges:
+        return None
+    sizes = room_of("sbuf", table.rows, table.row_bytes, core)
     fullest = max(need.peak for need in needs(program, core) if need.space == "sbuf")
-    if program.edges or waiting <= core.sbuf.usable - fullest:
+    if lag * sizes[np.unique(sources[stores])].sum() <= core.sbuf.usable - fullest:
         return None
     stored = np.cumsum(stores) - stores
     number, _ = program.accesses()
@@ -63,7 +65,7 @@ def crowded(program: Program, core: Core) -> Crowd | None:
 
 
 def _lag(program: Program, core: Core, stores: np.ndarray) -> float:
-    """The share of results that are still to be stored when the last of them is made."""
+    """The share of results that are not stored yet when the last of them is made."""
     kinds, size = program.kinds(), len(program.costs)
     often, stored = np.bincount(kinds, minlength=size), np.bincount(kinds[stores], minlength=size)
     times = {"stores": 0.0}
