@@ -5,6 +5,7 @@ known to do is said of instructions.
 """
 
 from trnlab.machine.chip import Core
+from trnlab.sim.older.batching import batched
 from trnlab.sim.older.fusing import fused
 from trnlab.sim.older.identities import with_identities
 from trnlab.sim.older.instances import once
@@ -24,6 +25,8 @@ def with_its_loads(program: Program, core: Core, without: frozenset[str]) -> Pro
         program = once(program)
     if "loop_fusion" not in without:
         program = fused(program)
+    if "batching" not in without:
+        program = batched(program, core)
     if "tile_rotation" not in without:
         program = rotated(program)
     program = merged(program, core, without)
