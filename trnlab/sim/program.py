@@ -13,8 +13,16 @@ from typing import NamedTuple
 import numpy as np
 
 from trnlab.errors import Place
+from trnlab.isa.tile import LAYOUTS
 from trnlab.sim.timing.cost import Cost
 from trnlab.trace import MEMORIES
+
+
+def layout_bytes(numbers: np.ndarray) -> np.ndarray:
+    """How many bytes accesses with these layouts touch."""
+    used, which = np.unique(numbers, return_inverse=True)
+    sizes = [LAYOUTS[n].size * LAYOUTS[n].itemsize for n in used.tolist()]
+    return np.array(sizes, np.int64)[which]
 
 
 class BufferFacts(NamedTuple):

@@ -6,7 +6,6 @@ was loaded stays. The evidence is the batched product of NKIBench: of four trans
 which would fit, three were stored and loaded eight times in all; no input was loaded twice.
 """
 
-from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,18 +22,12 @@ class Crowd:
     """What results leave to the tiles that more than one of them is made from."""
 
     room: int  # bytes a partition
-    sizes: list[int]  # of each tensor in that room; other tensors take none of it
-    stored: list[int]  # results before each instruction
-    used: list[set[int]]  # by the instructions up to each result
+    sizes: np.ndarray  # of each tensor in that room; other tensors take none of it
+    stored: np.ndarray  # results before each instruction
 
-    def near(self, number: int) -> set[int]:
-        """What the result is made from that an instruction belongs to, and the one before it."""
-        turn = self.stored[number]
-        return self.used[turn] | self.used[max(turn - 1, 0)]
-
-    def until(self, number: int) -> int:
-        """When the room of a tile is free that an instruction is the last to use."""
-        return bisect_right(self.stored, self.stored[number] + 1) - 1
+    def until(self, numbers: np.ndarray) -> np.ndarray:
+        """When the room of tiles is free that instructions are the last to use."""
+        return np.searchsorted(self.stored, self.stored[numbers] + 1, "right") - 1
 
 
 def crowded(program: Program, core: Core) -> Crowd | None:
@@ -61,7 +54,7 @@ def crowded(program: Program, core: Core) -> Crowd | None:
     used = [set(tiles[a:b].tolist()) for a, b in pairwise(cuts)]
     sizes *= several
     room = max(int(sizes[list(one | two)].sum()) for one, two in pairwise([set(), *used]))
-    return Crowd(room, sizes.tolist(), stored.tolist(), used)
+    return Crowd(room, sizes, stored)
 
 
 def _lag(program: Program, core: Core, stores: np.ndarray) -> float:

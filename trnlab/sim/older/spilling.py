@@ -6,21 +6,25 @@ that is not enough, the tile that is needed last makes way whenever there is no 
 is in the HBM counters of NKIBench (`trnlab validate`).
 """
 
-import itertools
+from array import array
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
-from trnlab.isa.tile import LAYOUTS, Space, layout
+from trnlab.isa.tile import Space, layout
 from trnlab.machine.chip import Core
 from trnlab.sim.older.crowding import Crowd, crowded
+from trnlab.sim.older.evicting import LOAD, NEVER, SAVE, Made, Uses, evicted
 from trnlab.sim.older.splitting import split, without_overwritten
-from trnlab.sim.program import BufferFacts, Program
+from trnlab.sim.program import BufferFacts, Program, layout_bytes
+from trnlab.sim.quick import quick
 from trnlab.sim.timing.capacity import fullest, needs, room_of
 from trnlab.sim.timing.cost import whole_tile_cost
+from trnlab.trace import MEMORIES
 
-NEVER = 1 << 60
+STREAMS = ("vector", "scalar", "gpsimd")
 
 
 def fitted_in(program: Program, core: Core) -> Program:
@@ -36,81 +40,61 @@ def _is_over(program: Program, core: Core) -> bool:
     return any(need.over for need in needs(program, core) if need.space == "sbuf")
 
 
-@dataclass
 class _Spills:
-    """One pass in program order over what SBUF holds.
+    """What a program does with tiles in SBUF, and which of them leave it together."""
 
-    Tensors go by their number in the program; ``now`` says which one holds their bytes after they
-    came into SBUF again.
-    """
-
-    program: Program
-    core: Core
-    crowd: Crowd | None = None
-    now: dict[int, int] = field(default_factory=dict)
-    live: dict[int, None] = field(default_factory=dict)  # in SBUF
-    away: set[int] = field(default_factory=set)  # not in SBUF, but needed again
-    home: dict[int, int] = field(default_factory=dict)  # copies in HBM that are still good
-    leaving: dict[int, list[int]] = field(default_factory=dict)  # together, after an instruction
-    saved: dict[int, dict[int, None]] = field(default_factory=dict)  # of those, when
-    enough: bool = False  # nobody else leaves: those are loads, and can come back part by part
-
-    def __post_init__(self) -> None:
-        program = self.program
-        first, last = program.lifetimes()
-        self.lives, self.first, self.last = (first, last), first.tolist(), last.tolist()
-        self.buffers, self.costs = list(program.buffers), list(program.costs)
-        self.rooms = room_of(
-            "sbuf",
-            np.array([facts.rows for facts in program.buffers]),
-            np.array([facts.row_bytes for facts in program.buffers]),
-            self.core,
-        )
-        self.sizes = self.crowd.sizes if self.crowd else self.rooms.tolist()
-        self.room = self.crowd.room if self.crowd else self.core.sbuf.usable
-        self.ends: dict[int, list[int]] = {}
-        for buffer, end in enumerate(self.last):
-            if end >= 0 and self._counts(buffer):
-                free = self.crowd.until(end) if self.crowd else end
-                self.ends.setdefault(free, []).append(buffer)
-        self.taken = dict.fromkeys((facts.core for facts in self.buffers), 0)
-        starts, counts, _ = program.spans()
-        self.starts = (3 * np.append(starts, counts.sum())).tolist()
+    def __init__(self, program: Program, core: Core, crowd: Crowd | None = None) -> None:
+        self.program, self.core, self.crowd, self.table = program, core, crowd, program.tensors()
+        self.heads = np.frombuffer(program.heads, np.int64).reshape(-1, 3)
+        self.operands = np.frombuffer(program.operands, np.int64).reshape(-1, 3)
+        self.places = self.heads[:, 1].tolist()
+        self.lives = program.lifetimes()
+        self.starts = program.spans()[0]
+        self.number, self.written = program.accesses()
+        self.sizes = room_of("sbuf", self.table.rows, self.table.row_bytes, core)
+        in_sbuf = self.table.memory == MEMORIES.index("sbuf")
+        self.counts = in_sbuf & ~self.table.placed  # takes room that can be given to others
         self._find_users()
-        self.loads = {b: n for b, n in enumerate(self.filled_at) if n >= 0 and self._is_load(b, n)}
-        if not self.crowd:
+        self._find_loads()
+        self.leaving: list[tuple[int, int]] = []  # after an instruction, which tile
+        self.saved: list[tuple[int, int]] = []  # of those, when
+        self.enough = False  # nobody else leaves: those are loads, and can come back part by part
+        if not crowd:
             self._choose()
-        self.heads, self.operands = program.heads[:0], program.operands[:0]
-
-    def _counts(self, buffer: int) -> bool:
-        """Whether a tensor takes room that this pass can give to others."""
-        facts = self.buffers[buffer]
-        return facts.space == "sbuf" and not facts.placed
 
     def _find_users(self) -> None:
-        """Who touches each tensor, and which instruction was the last to write it before a use."""
-        tensors = np.frombuffer(self.program.operands, np.int64)[::3]
-        number, written = self.program.accesses()
-        order = np.argsort(tensors, kind="stable")
-        cuts = np.searchsorted(tensors[order], np.arange(len(self.buffers) + 1))
-        self.users = [number[order[a:b]].tolist() for a, b in itertools.pairwise(cuts)]
-        self.writers: list[list[int]] = []
-        self.filled_at = [-1] * len(self.buffers)  # the last write before the first read
-        for buffer, (a, b) in enumerate(itertools.pairwise(cuts)):
-            mine = order[a:b]
-            wrote = written[mine]
-            self.writers.append(number[mine[wrote]].tolist())
-            if self._counts(buffer) and len(wrote) and wrote[0]:
-                phase = len(wrote) if wrote.all() else int(np.argmin(wrote))
-                self.filled_at[buffer] = int(number[mine[phase - 1]])
+        """Who touches each tile, and which instruction was the last to write it before a use."""
+        tiles, count, written = self.operands[:, 0], len(self.counts), self.written
+        self.order = np.argsort(tiles, kind="stable")
+        self.cuts = np.searchsorted(tiles[self.order], np.arange(count + 1))
+        first_read = np.full(count, self.program.count)
+        first_read[tiles[~written][::-1]] = self.number[~written][::-1]
+        fills = written & (self.number <= first_read[tiles])
+        self.filled_at = np.full(count, -1)
+        self.filled_at[tiles[fills]] = self.number[fills]
+        used = np.flatnonzero(np.diff(self.cuts))
+        read_first = used[~written[self.order[self.cuts[used]]]]
+        self.filled_at[read_first] = self.filled_at[~self.counts] = -1
 
-    def _is_load(self, buffer: int, number: int) -> bool:
-        cost, at = self.costs[self.program.heads[3 * number]], self.starts[number]
-        if not cost.is_transfer or cost.reads != 1 or self.writers[buffer] != [number]:
-            return False
-        facts, here = self.buffers[buffer], LAYOUTS[self.program.operands[at + 1]]
-        whole = here.size * here.itemsize == facts.rows * facts.row_bytes
-        return whole and self.buffers[self.program.operands[at + 3]].space == "hbm"
+    def _find_loads(self) -> None:
+        """The instruction that loads each tile as a whole, if nobody else writes it; else -1."""
+        tiles = np.flatnonzero(self.filled_at >= 0)
+        numbers = self.filled_at[tiles]
+        moves = np.array([c.is_transfer and c.reads == 1 for c in self.program.costs], bool)
+        writes = np.bincount(self.operands[self.written, 0], minlength=len(self.counts))
+        good = moves[self.heads[numbers, 0]] & (writes[tiles] == 1)
+        tiles, numbers = tiles[good], numbers[good]
+        at = self.starts[numbers]
+        whole = (self.table.rows * self.table.row_bytes)[tiles]
+        good = layout_bytes(self.operands[at, 1]) == whole
+        good &= self.table.memory[self.operands[at + 1, 0]] < 0
+        self.load = np.full(len(self.counts), -1)
+        self.load[tiles[good]] = numbers[good]
+
+    def _users(self, tile: int, *, writers: bool = False) -> list[int]:
+        """The instructions that touch a tile, or only those that write it."""
+        mine = self.order[self.cuts[tile] : self.cuts[tile + 1]]
+        return self.number[mine[self.written[mine]] if writers else mine].tolist()
 
     # --- tiles that leave all together
 
@@ -119,172 +103,139 @@ class _Spills:
 
         Lines that make more than SBUF holds and do not come back in a loop are left aside first.
         """
-        tiles = np.array([b for b, n in enumerate(self.filled_at) if n >= 0], np.int64)
-        lines = np.array([self._line(b) for b in tiles.tolist()], np.int64)
+        tiles = np.flatnonzero(self.filled_at >= 0)
+        lines = self.heads[self.filled_at[tiles], 1]  # where a tile gets its contents
         aside, room = np.zeros(len(tiles), bool), self.core.sbuf.usable
         while not aside.all():
             here = tiles[~aside]
             first, last = self.lives[0][here], self.lives[1][here]
-            level, at = fullest(first, last, self.rooms[here])
-            taken = np.bincount(lines[~aside], self.rooms[here] * ((first <= at) & (at <= last)))
+            level, at = fullest(first, last, self.sizes[here])
+            taken = np.bincount(lines[~aside], self.sizes[here] * ((first <= at) & (at <= last)))
             most = lines == taken.argmax()
             if level <= room or taken.max() < min(room, level - room):
                 return
-            group = set(tiles[most].tolist())
-            self._find_absences(group)
+            self._find_absences(tiles[most])
             if self.leaving:
-                self.enough = not aside.any() and group <= self.loads.keys()
+                self.enough = not aside.any() and bool((self.load[tiles[most]] >= 0).all())
                 return
             aside |= most
 
-    def _line(self, buffer: int) -> int:
-        """Where a tensor gets its contents."""
-        return self.program.heads[3 * self.filled_at[buffer] + 1]
-
-    def _find_absences(self, group: set[int]) -> None:
+    def _find_absences(self, group: np.ndarray) -> None:
         """After which instructions tiles leave, and after which they are stored.
 
         They leave where other loads come before the next use, if a line uses some of them again
         after such loads.
         """
-        loads = sorted(n for b, n in self.loads.items() if b not in group)
+        others = self.load >= 0
+        others[group] = False
+        loads = np.sort(self.load[others]).tolist()
         gaps: list[tuple[int, int]] = []
         again = False
-        for tile in sorted(group):
-            filled = self.filled_at[tile]
-            uses = [n for n in dict.fromkeys(self.users[tile]) if n > filled]
-            if self.writers[tile][-1] > filled:  # updated in place
-                uses.insert(0, filled)
+        for tile in group.tolist():
+            filled, writers = self.filled_at[tile], self._users(tile, writers=True)
+            uses = [n for n in dict.fromkeys(self._users(tile)) if n > filled]
+            if writers[-1] > filled:  # updated in place
+                uses.insert(0, int(filled))
             lines: set[int] = set()
-            for before, after in itertools.pairwise(uses):
-                lines.add(self.program.heads[3 * before + 1])
+            for before, after in pairwise(uses):
+                lines.add(self.places[before])
                 if bisect_left(loads, after) > bisect_left(loads, before):
                     gaps.append((before, tile))
-                    again |= self.program.heads[3 * after + 1] in lines
+                    again |= self.places[after] in lines
         for before, tile in gaps if again else ():
-            self.leaving.setdefault(before, []).append(tile)
-            if tile not in self.loads:
-                writers = self.writers[tile]
-                wrote = writers[bisect_right(writers, before) - 1]
-                self.saved.setdefault(wrote, {})[tile] = None
+            self.leaving.append((before, tile))
+            if self.load[tile] < 0:
+                writers = self._users(tile, writers=True)
+                self.saved.append((writers[bisect_right(writers, before) - 1], tile))
 
-    # --- one pass
+    # --- the pass, and what it leaves
 
     def run(self) -> Program:
         """The program with tiles stored and loaded again."""
-        heads, operands = self.program.heads.tolist(), self.program.operands
-        for number in range(self.program.count):
-            kind, place, core = heads[3 * number : 3 * number + 3]
-            touched = operands[self.starts[number] : self.starts[number + 1]].tolist()
-            self._prepare(number, self.costs[kind].writes, place, touched, kind)
-            self.heads.extend((kind, place, core))
-            self.operands.extend(touched)
-            for tile in self.saved.get(number, ()):
-                self._save(tile, place)
-            for tile in self.leaving.get(number, ()):
-                self._drop(tile)
-                self.away.add(tile)
-            self._end(number)
+        cores, crowd = int(self.table.core.max()) + 1, self.crowd
+        room = crowd.room if crowd else self.core.sbuf.usable
+        names, moves, made = quick(evicted, self._uses(), cores, room, self.enough)
+        operands = self.operands.copy()
+        operands[:, 0] = names
+        added = np.array(moves, np.int64).reshape(-1, 5)
+        buffers = [*self.program.buffers, *(self._tensor(each) for each in made)]
+        costs = list(self.program.costs)
+        heads, rows = self._added(added, made, costs)
+        at = np.append(self.starts, len(operands))[added[:, 0]]
         return replace(
-            self.program, heads=self.heads, operands=self.operands, buffers=self.buffers,
-            costs=self.costs, loops=[],
+            self.program,
+            heads=array("q", np.insert(self.heads, added[:, 0], heads, axis=0).tobytes()),
+            operands=array("q", np.insert(operands, at.repeat(2), rows, axis=0).tobytes()),
+            buffers=buffers,
+            costs=costs,
+            loops=[],
+        )
+
+    def _uses(self) -> Uses:
+        streams = np.array([c.queue in STREAMS for c in self.program.costs], bool)
+        writes = np.array([c.writes for c in self.program.costs], np.int64)
+        kinds, crowd = self.heads[:, 0], self.crowd
+        none = np.zeros(len(self.counts), bool)
+        ending = np.flatnonzero(self.counts & (self.lives[1] >= 0))
+        last = self.lives[1][ending]
+        return Uses(
+            np.append(self.starts, len(self.operands)), writes[kinds], streams[kinds],
+            crowd.stored if crowd else 0 * kinds,
+            self.operands[:, 0], self._later(), self.lives[0], self.counts,
+            crowd.sizes if crowd else self.sizes, self.table.core, self.load,
+            self.load >= 0 if crowd else none, crowd.sizes > 0 if crowd else none,
+            *self._after(np.array(list(dict.fromkeys(self.saved)), np.int64).reshape(-1, 2)),
+            *self._after(np.array(self.leaving, np.int64).reshape(-1, 2)),
+            *self._after(np.stack((crowd.until(last) if crowd else last, ending), axis=1)),
         )  # fmt: skip
 
-    def _prepare(self, number: int, writes: int, place: int, touched: list[int], kind: int) -> None:
-        """Brings the operands of an instruction into SBUF, and names them as they are now."""
-        names, first, away, now = touched[::3], self.first, self.away, self.now
-        self.busy = set(names) | (self.crowd.near(number) if self.crowd else set())
-        for name in names[writes:]:
-            if name in away or first[name] == number:
-                self._present(number, name, place)
-        if self.costs[kind].queue in ("vector", "scalar", "gpsimd"):
-            self._end(number)  # a result may take the place of what it is made from
-        for name in names[:writes]:
-            if name in away or first[name] == number:
-                self._present(number, name, place)
-            self.home.pop(name, None)
-        if now:
-            touched[::3] = [now.get(name, name) for name in names]
+    def _later(self) -> np.ndarray:
+        """For each operand the next instruction that uses its tile."""
+        tile, number = self.operands[self.order, 0], self.number[self.order]
+        fresh = np.ones(len(tile), bool)
+        fresh[1:] = (tile[1:] != tile[:-1]) | (number[1:] != number[:-1])
+        after = np.append(np.flatnonzero(fresh), len(tile))[np.cumsum(fresh)]
+        same = np.append(tile, -1)[after] == tile
+        later = np.full(len(tile), NEVER)
+        later[self.order[same]] = number[after[same]]
+        return later
 
-    def _present(self, number: int, name: int, place: int) -> None:
-        if name in self.away:
-            self._bring(number, name, place)
-        elif name not in self.live and self._counts(name):
-            self._begin(number, name, place)
+    def _after(self, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tiles by the instruction after which something happens to them."""
+        order = np.argsort(pairs[:, 0], kind="stable")
+        starts = np.searchsorted(pairs[order, 0], np.arange(self.program.count + 1))
+        return starts, pairs[order, 1]
 
-    # --- room
-
-    def _begin(self, number: int, name: int, place: int) -> None:
-        """A tensor takes room; what is needed last makes way."""
-        facts = self.buffers[name]
-        self.taken[facts.core] += self.sizes[name]
-        self.live[name] = None
-        while not self.enough and self.taken[facts.core] > self.room:
-            if not self._spill(number, facts.core, place):
-                break
-
-    def _drop(self, name: int) -> None:
-        if name in self.live:
-            del self.live[name]
-            facts = self.buffers[name]
-            self.taken[facts.core] -= self.sizes[name]
-
-    def _spill(self, number: int, core: int, place: int) -> bool:
-        """Moves the tile that is needed last out of SBUF; False where there is none."""
-        latest, name = -1, -1
-        stays = self.loads if self.crowd else ()
-        for other in self.live:
-            if other not in self.busy and other not in stays and self.buffers[other].core == core:
-                when = self._next_use(other, number)
-                if latest < when < NEVER:
-                    latest, name = when, other
-        if name < 0:
-            return False
-        if name not in self.home and name not in self.loads:
-            self._save(name, place)
-        self.away.add(name)
-        self._drop(name)
-        return True
-
-    def _save(self, name: int, place: int) -> None:
-        facts = self.buffers[name]
-        self.home[name] = len(self.buffers)
-        self.buffers.append(
-            BufferFacts("spill", "hbm", facts.rows, facts.row_bytes, facts.core, place)
+    def _tensor(self, made: Made) -> BufferFacts:
+        tile, number = made
+        if number < 0:
+            return self.program.tensor(tile)
+        facts = self.program.buffers[tile]
+        return BufferFacts(
+            "spill", "hbm", facts.rows, facts.row_bytes, facts.core, self.places[number]
         )
-        self._move(self.home[name], self.now.get(name, name), place, "spill_save")
 
-    def _next_use(self, name: int, number: int) -> int:
-        mine = self.users[name]
-        here = bisect_right(mine, number)
-        return mine[here] if here < len(mine) else NEVER
-
-    def _bring(self, number: int, name: int, place: int) -> None:
-        """Loads a tile again, from where its copy is or from where it came."""
-        self.away.discard(name)
-        fresh = self.now[name] = len(self.buffers)
-        self.buffers.append(self.program.tensor(name))
-        self._begin(number, name, place)
-        if name in self.home:
-            self._move(fresh, self.home[name], place, "spill_reload")
-        else:
-            first, last = self.starts[self.loads[name]], self.starts[self.loads[name] + 1]
-            head = 3 * self.loads[name]
-            self.heads.extend(self.program.heads[head : head + 3])
-            self.operands.extend((fresh, *self.program.operands[first + 1 : last]))
-
-    def _move(self, dst: int, src: int, place: int, name: str) -> None:
-        facts = self.buffers[dst]
-        whole = layout(
-            Space.sbuf, np.dtype(np.uint8), (facts.rows, facts.row_bytes), (facts.row_bytes, 1),
-            facts.row_bytes,
-        ).index  # fmt: skip
-        self.heads.extend((len(self.costs), place, facts.core))
-        self.costs.append(whole_tile_cost(name, facts.rows, facts.row_bytes, self.core))
-        self.operands.extend((dst, whole, 0, src, whole, 0))
-
-    def _end(self, number: int) -> None:
-        """Tensors that an instruction is the last to use give their room back."""
-        for name in self.ends.pop(number, ()):
-            self._drop(name)
-            self.away.discard(name)
+    def _added(
+        self, moves: np.ndarray, made: list[Made], costs: list
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Heads and operands of moves; what they cost is added."""
+        _, what, to, source, number = moves.T
+        again = what == LOAD
+        tile = np.array(made, np.int64).reshape(-1, 2)[to - len(self.counts), 0]
+        sizes = np.stack((what, self.table.rows[tile], self.table.row_bytes[tile]), axis=1)
+        heads = np.stack((what, self.heads[number, 1], self.table.core[tile]), axis=1)
+        rows = np.zeros((len(moves), 2, 3), np.int64)
+        kinds, which = np.unique(sizes[~again], axis=0, return_inverse=True)
+        heads[~again, 0] = len(costs) + which.reshape(-1)
+        whole = []
+        for kind, height, width in kinds.tolist():
+            name = "spill_save" if kind == SAVE else "spill_reload"
+            costs.append(whole_tile_cost(name, height, width, self.core))
+            shape = Space.sbuf, np.dtype(np.uint8), (height, width), (width, 1), width
+            whole.append(layout(*shape).index)
+        rows[~again, :, 1] = np.array(whole, np.int64)[which.reshape(-1), None]
+        rows[:, 0, 0], rows[:, 1, 0] = to, source
+        heads[again] = self.heads[source[again]]
+        first = self.starts[source[again]]
+        rows[again, 0, 1:], rows[again, 1] = self.operands[first, 1:], self.operands[first + 1]
+        return heads, rows.reshape(-1, 3)

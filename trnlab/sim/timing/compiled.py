@@ -4,10 +4,14 @@ The functions are those that run as Python where numba is absent: nothing is wri
 compiled is kept on disk, next to the source or, where that is read-only, in the user's cache.
 """
 
+import sys
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
-from dataclasses import astuple, fields
+from dataclasses import fields
+from functools import cache
 from inspect import getsource, isfunction
+from operator import attrgetter
+from types import ModuleType
 from typing import Any
 from zlib import crc32
 
@@ -19,6 +23,7 @@ from trnlab.sim.timing import engines, pipe, ports, rooms, schedule, state
 
 MODULES = state, pipe, ports, engines, rooms, schedule
 PRICE = np.dtype([(f.name, np.dtype(f.type)) for f in fields(state.Price)], align=True)
+AS_ROW = attrgetter(*(f.name for f in fields(state.Price)))
 
 
 @overload(bisect_left)
@@ -63,7 +68,7 @@ def run(
     flat: state.Flat, prices: list[state.Price], callers: list[int], rules: state.Rules
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The columns of a trace, and of how long tensors were held."""
-    table = np.array([astuple(price) for price in prices], PRICE)
+    table = np.array(list(map(AS_ROW, prices)), PRICE)
     rows, stays = _run(flat, table, np.array(callers, np.int64), rules)
     return list(rows), list(stays)
 
@@ -71,9 +76,7 @@ def run(
 def _compiled() -> Callable[..., Any]:
     """The pass as machine code, made when it is first called."""
     for module in MODULES:
-        for function in vars(module).values():
-            if isfunction(function) and function.__module__ == module.__name__:
-                register_jitable(function)
+        _register(module)
     stamp = crc32("".join(map(getsource, MODULES)).encode())  # what is kept is for this source
 
     def passed(flat: Any, prices: Any, callers: Any, rules: Any) -> Any:
@@ -91,10 +94,28 @@ def _compiled() -> Callable[..., Any]:
             tensor[i], since[i], until[i] = stay
         return (lane, name, where, start, busy, stop, cause, blocker), (tensor, since, until)
 
+    return _kept(passed)
+
+
+def _register(module: ModuleType) -> None:
+    """Lets compiled functions call those of a module."""
+    for function in vars(module).values():
+        if isfunction(function) and function.__module__ == module.__name__:
+            register_jitable(function)
+
+
+def _kept(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
-        return njit(cache=True)(passed)
+        return njit(cache=True)(function)
     except RuntimeError:  # nowhere to keep it
-        return njit(passed)
+        return njit(function)
+
+
+@cache
+def of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that calls none but those of its own file, compiled."""
+    _register(sys.modules[function.__module__])
+    return _kept(function)
 
 
 _run = _compiled()
