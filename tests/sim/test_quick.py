@@ -8,7 +8,7 @@ import pytest
 from tests.sim.test_spilling import PARTS, TILE, WIDTH, random_kernel, recorded
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.sim import quick as quickly
-from trnlab.sim.older import spilling
+from trnlab.sim.older import crowding, spilling
 
 compiled = pytest.importorskip(
     "trnlab.sim.timing.compiled", reason="the fast extra is not installed"
@@ -31,9 +31,11 @@ def both(monkeypatch):
     return seen
 
 
-def test_random_programs_that_spill(both, monkeypatch):
+@pytest.mark.parametrize("room", [4, 40])
+def test_random_programs_that_spill(room, both, monkeypatch):
+    monkeypatch.setattr(crowding, "_lag", lambda *_: 1e9)  # results wait where there is room
     core, x = find_chip("trn1").core, np.zeros((5, 128, WIDTH * PARTS), np.float32)
-    small = replace(core, sbuf=replace(core.sbuf, usable=4 * TILE))
+    small = replace(core, sbuf=replace(core.sbuf, usable=room * TILE))
     for seed in range(24):
         spilling.fitted_in(recorded(monkeypatch, random_kernel(seed), x), small)
     assert both.count("evicted") > 12

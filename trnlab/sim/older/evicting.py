@@ -60,10 +60,10 @@ class Sbuf(NamedTuple):
 
 def empty(tiles: int, cores: int) -> Sbuf:
     """Nothing was touched yet."""
+    zeros, no, none = [0] * tiles, [False] * tiles, [-1] * tiles
     return Sbuf(
-        list(range(tiles)), [False] * tiles, [False] * tiles, [-1] * tiles, [0] * tiles, [0] * tiles,
-        [0][:0], [0] * cores, [[(0, 0, 0)][:0] for _ in range(cores)], [(0, 0, 0, 0, 0)][:0],
-        [(0, 0)][:0],
+        list(range(tiles)), no, no[:], none, zeros, zeros[:], [0][:0], [0] * cores,
+        [[(0, 0, 0)][:0] for _ in range(cores)], [(0, 0, 0, 0, 0)][:0], [(0, 0)][:0],
     )  # fmt: skip
 
 
