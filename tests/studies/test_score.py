@@ -21,10 +21,10 @@ from trnlab import cli
 from trnlab.errors import BadArguments, TrnlabError, UnknownName
 from trnlab.studies.scoring import score as score_module
 from trnlab.studies.scoring.comparing import compare
-from trnlab.studies.scoring.confine import LIMITS, missing
+from trnlab.studies.scoring.confine import LIMITS, MAPPED, missing
 from trnlab.studies.scoring.places import Full, Places
 from trnlab.studies.scoring.request import MB, request_of
-from trnlab.studies.scoring.score import score, score_files
+from trnlab.studies.scoring.score import describe, score, score_files
 from trnlab.studies.scoring.serve import Service
 from trnlab.studies.scoring.wanted import meant
 from trnlab.studies.scoring.watch import LOADED, PAUSE, Use, children
@@ -359,13 +359,41 @@ def test_a_copy_that_a_candidate_makes_of_its_process_answers_nothing():
          "time.sleep(600)", "bytes of memory together"),
         ("for n in range(80): open(str(n), 'wb').write(bytes(1 << 20))\ntime.sleep(600)",
          "files took more"),
+        ("for n in range(3000): os.mkdir('d'), os.chdir('d')\ntime.sleep(600)", "too deep"),
+        ("import mmap\nfor _ in range(4):\n    if os.fork() == 0:\n"
+         "        held = mmap.mmap(-1, 1 << 29)\n"
+         "        for n in range(0, len(held), 4096): held[n] = 1\n"
+         "        time.sleep(600)\ntime.sleep(600)", "bytes of memory together"),
     ],
-    ids=["forks", "memory", "files"],
+    ids=["forks", "memory", "files", "folders", "shared"],
 )  # fmt: skip
-def test_what_no_single_process_or_file_takes(attack: str, said: str):
+def test_what_no_single_process_or_file_takes(
+    attack: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     told = scored(KERNEL + "import os, time\n" + attack, memory=1024 * MB)
     assert told["verdict"] == "limit"
     assert re.search(said, told["error"])
+    assert not list(tmp_path.iterdir())
+
+
+@LINUX
+def test_memory_that_belongs_to_no_process_is_out_of_reach():
+    told = scored(KERNEL + "import os\nos.memfd_create('x')")
+    if MAPPED not in told["receipt"]["confined"]:
+        pytest.skip("this machine has no seccomp")
+    assert "Function not implemented" in told["error"]
+
+
+def test_what_a_candidate_says_does_not_steer_a_terminal():
+    told = scored(KERNEL + "raise ValueError('\\x1b[2Jcorrect')")
+    assert "?[2Jcorrect" in describe(told)
+
+
+def test_a_reference_does_not_see_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TRNLAB_TOKEN", "secret")
+    reference = "import os\n" + REFERENCE + "assert 'TRNLAB_TOKEN' not in os.environ"
+    assert scored(reference=reference)["verdict"] == "correct"
 
 
 @pytest.mark.parametrize("attack", ["1 / 0", "raise SystemExit", "nl.load(3)", "nl.laod"])
@@ -442,7 +470,7 @@ def test_other_platforms_do_what_they_can_and_say_so(
     receipt = told["receipt"]
     assert receipt["confined"] == [text for text in (LIMITS,) if limited]
     assert receipt["not_prevented"] == missing(receipt["confined"])
-    assert len(receipt["not_prevented"]) == 5 - limited
+    assert len(receipt["not_prevented"]) == 6 - limited
     told = scored(KERNEL + "import os\nos._exit(3)")
     assert "exit code 3" in told["error"]
     told = scored(KERNEL + "import time\ntime.sleep(600)", seconds=1)

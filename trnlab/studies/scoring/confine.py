@@ -4,34 +4,30 @@ Everything is best effort and says what it achieved: limits wherever Python has 
 Linux, through the C library, where the kernel lets a user build them.
 """
 
-import ctypes
 import os
 import signal
-import struct
+import site
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from subprocess import Popen
 from typing import NoReturn
 
+from trnlab.studies.scoring.walls import countable, libc, prctl, within
 from trnlab.studies.scoring.watch import TOGETHER, children
 
 LINUX = sys.platform == "linux"
-PDEATHSIG, DUMPABLE, NO_NEW_PRIVS, SUBREAPER = 1, 4, 38, 36  # of prctl(2)
+PDEATHSIG, DUMPABLE, SUBREAPER = 1, 4, 36  # of prctl(2)
 NEW_IPC, NEW_USER, NEW_PID, NEW_NET = 0x08000000, 0x10000000, 0x20000000, 0x40000000  # unshare(2)
-LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446  # the same on every machine
-EXECUTE, WRITE, READ, LIST = 1, 2, 4, 8  # rights of Landlock; the rest make and remove things
-EVERYTHING = {1: (1 << 13) - 1, 2: (1 << 14) - 1}  # by version; since 3 also truncating
-OF_FILES = EXECUTE | WRITE | READ | 1 << 14
-
 KILLED = (-9, 1)  # how a process ends that somebody else ends, on Windows the second
 
 LIMITS = "CPU seconds, memory of each process, sizes of files"
 ALONE = "its processes are in a namespace of their own, and end with it"
 OFFLINE = "no network"
+MAPPED = "no memory beside that of its processes"
 FILES = "it writes in its own folder only, and reads that, Python and packages"
 
 
@@ -49,7 +45,9 @@ def confine(folder: str, seconds: float, memory: int, files: int) -> list[str]:
         prctl(PDEATHSIG, signal.SIGKILL)
         if _alone():
             found += [ALONE, OFFLINE]
-        if _walled(folder):
+        if countable():
+            found.append(MAPPED)
+        if within(folder):
             found.append(FILES)
     return found
 
@@ -61,6 +59,7 @@ def missing(found: Iterable[str]) -> list[str]:
         LIMITS: "using CPU and memory until the wall-clock limit ends it",
         ALONE: "signals to other processes of this user; processes that outlive it",
         OFFLINE: "use of the network",
+        MAPPED: "memory that nobody counts, such as shared segments",
         FILES: "reading and writing every file that this user can",
         TOGETHER: "many processes at once and many files, each within its limit, until it ends",
     }
@@ -71,6 +70,25 @@ def hidden() -> None:
     """Lets no process of the same user read or change the memory of this one, on Linux."""
     if LINUX:
         prctl(DUMPABLE, 0)
+
+
+def expendable() -> None:
+    """Lets this process and its children be the first to go where memory runs out, on Linux."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def environment(folder: str) -> dict[str, str]:
+    """What a process is told of the machine: where packages are, where to write, one thread."""
+    kept = ("PATH", "SYSTEMROOT", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG")
+    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    return (
+        {name: os.environ[name] for name in kept if name in os.environ}
+        | dict.fromkeys(threads, "1")  # a process a core, and sums in one order
+        | {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2"}
+        | {"HOME": folder, "TMPDIR": folder, "TEMP": folder, "TMP": folder}
+        | {"PYTHONUSERBASE": site.getuserbase()}  # which would follow HOME
+    )
 
 
 def mortal() -> None:
@@ -128,13 +146,6 @@ def _has_ended(process: Popen[bytes]) -> bool:
         return False
 
 
-def prctl(option: int, value: int) -> bool:
-    """One call of prctl(2); whether it worked."""
-    with suppress(OSError, AttributeError):
-        return ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0
-    return False
-
-
 def limit(**most: int) -> bool:
     """Limits this process by names of ``setrlimit``, such as ``AS`` in bytes; whether all hold."""
     try:
@@ -152,7 +163,7 @@ def limit(**most: int) -> bool:
 
 def _alone() -> bool:
     """Moves to namespaces of users, processes and networks; only the child that is in returns."""
-    call = _libc("unshare")
+    call = libc("unshare")
     if call is None or call(NEW_USER | NEW_PID | NEW_NET | NEW_IPC) != 0:
         return False
     child = os.fork()
@@ -172,49 +183,3 @@ def _end_as(code: int) -> NoReturn:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code & 0xFF)
-
-
-def _walled(folder: str) -> bool:
-    """Lets Landlock allow reading what Python needs, and writing in a folder."""
-    call = _libc("syscall")
-    if call is None:
-        return False
-    version = call(LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
-    if version < 1:
-        return False
-    rights = EVERYTHING.get(version, (1 << 15) - 1)
-    rules = call(LANDLOCK_CREATE, struct.pack("=Q", rights), ctypes.c_size_t(8), 0)
-    if rules < 0:
-        return False
-    allowed = [(path, EXECUTE | READ | LIST) for path in _needed()]
-    allowed += [(folder, rights), ("/dev/null", READ | WRITE)]
-    for path, allowing in allowed:
-        with suppress(OSError):
-            _allow(call, rules, path, allowing & rights)
-    kept = prctl(NO_NEW_PRIVS, 1) and call(LANDLOCK_RESTRICT, rules, 0) == 0
-    os.close(rules)
-    return kept
-
-
-def _allow(call: Callable[..., int], rules: int, path: str, rights: int) -> None:
-    there = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    try:
-        rights &= ~0 if Path(path).is_dir() else OF_FILES
-        call(LANDLOCK_ADD, rules, 1, struct.pack("=Qi", rights, there), 0)
-    finally:
-        os.close(there)
-
-
-def _needed() -> set[str]:
-    """Where Python, its packages and their libraries are."""
-    packages = (p for p in sys.path if Path(p).name in ("site-packages", "dist-packages"))
-    system = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/urandom", "/proc/self")
-    ours = str(Path(__file__).parents[2])
-    return {sys.prefix, sys.base_prefix, *packages, *system, ours}
-
-
-def _libc(name: str) -> Callable[..., int] | None:
-    try:
-        return getattr(ctypes.CDLL(None, use_errno=True), name)
-    except (OSError, AttributeError):
-        return None

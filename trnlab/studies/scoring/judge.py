@@ -32,7 +32,17 @@ WORST = ("correct", "wrong", "illegal", "not modelled", "limit", "failed")
 
 
 def judge(asked: dict[str, Any], lines: Sequence[bytes], fate: str) -> dict[str, Any]:
-    """The answer to a request whose candidate wrote these lines, and ended so if not all came."""
+    """The answer to a request whose candidate wrote these lines, and ended so if not all came.
+
+    Where the reference fails there is only ``refused``, with the reason.
+    """
+    try:
+        return _judge(asked, lines, fate)
+    except Refused as error:
+        return {"refused": str(error)}
+
+
+def _judge(asked: dict[str, Any], lines: Sequence[bytes], fate: str) -> dict[str, Any]:
     walls, *programs = lines or [b""]
     chip = find_chip(asked["chip"])
     reference = reference_of(asked)

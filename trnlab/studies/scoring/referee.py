@@ -10,11 +10,9 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from math import ceil
 from typing import Any
 
@@ -22,6 +20,8 @@ from trnlab.studies.scoring.confine import (
     adopting,
     end_all,
     end_group,
+    environment,
+    expendable,
     hidden,
     limit,
     mortal,
@@ -39,19 +39,20 @@ def main() -> None:
     """Answers one request."""
     answer = os.dup(1)
     os.dup2(2, 1)  # what a reference prints is no answer
+    expendable()
     hidden()
     mortal()
     adopting()
     asked = json.loads(sys.stdin.buffer.read())
     limit(AS=4 * asked["memory"], CPU=ceil(asked["compute"]) + START)
-    with _candidate(asked) as candidate:
-        from trnlab.studies.scoring.judge import Refused, judge  # meanwhile the candidate runs
+    candidate = Candidate(asked, asked["folder"])
+    try:
+        from trnlab.studies.scoring.judge import judge  # meanwhile the candidate runs
 
-        try:
-            lines = candidate.lines()
-            told = judge(asked, lines, candidate.fate) | candidate.told()
-        except Refused as error:
-            told = {"refused": str(error)}
+        lines = candidate.lines()
+        told = judge(asked, lines, candidate.fate) | candidate.told()
+    finally:
+        candidate.end()
     reply = json.dumps(told).encode() + b"\n"
     while reply:
         reply = reply[os.write(answer, reply) :]
@@ -67,10 +68,11 @@ class Candidate:
         self.folder, self.ended, self.sent, self.began = folder, False, 0, time.monotonic()
         self.done = threading.Event()
         limits = [str(asked[name]) for name in ("seconds", "memory", "files")]
+        told = environment(folder) | {"PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-Pu", "-m", "trnlab.studies.scoring.candidate", folder, *limits]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            cwd=folder, env=_environment(folder), start_new_session=True,
+            cwd=folder, env=told, start_new_session=True,
         )  # fmt: skip
         self.threads = [
             threading.Thread(target=target, daemon=True) for target in (self._read, self._drain)
@@ -105,7 +107,7 @@ class Candidate:
             return why
         files = FILES * self.asked["files"]
         if LINUX and size(self.folder) > files:
-            return f"its files took more than {files:,} bytes together"
+            return f"its files took more than {files:,} bytes together, or are too many or too deep"
         return now.exceeded(self.asked["memory"])
 
     def _last_words(self) -> str:
@@ -164,16 +166,6 @@ class Candidate:
                 break
 
 
-@contextmanager
-def _candidate(asked: dict[str, Any]) -> Iterator[Candidate]:
-    with tempfile.TemporaryDirectory(prefix="trnlab-", ignore_cleanup_errors=True) as folder:
-        made = Candidate(asked, os.path.realpath(folder))
-        try:
-            yield made
-        finally:
-            made.end()
-
-
 def _fate(code: int | None) -> str:
     """How a process without a program ended, in words."""
     if code is None:
@@ -182,18 +174,6 @@ def _fate(code: int | None) -> str:
         named = {number.value: f" ({number.name})" for number in signal.Signals}
         return f"its process ended by signal {-code}{named.get(-code, '')}"
     return f"its process ended with exit code {code}"
-
-
-def _environment(folder: str) -> dict[str, str]:
-    """What a candidate is told of the machine: where packages are, and one thread."""
-    kept = ("PATH", "SYSTEMROOT", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG")
-    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    return (
-        {name: os.environ[name] for name in kept if name in os.environ}
-        | dict.fromkeys(threads, "1")
-        | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "2"}
-        | {"HOME": folder, "TMPDIR": folder, "TEMP": folder, "TMP": folder}
-    )
 
 
 if __name__ == "__main__":

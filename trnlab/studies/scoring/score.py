@@ -9,16 +9,20 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from trnlab import __version__
 from trnlab.errors import BadArguments
 from trnlab.machine.catalogue import chip as find_chip
-from trnlab.studies.scoring.confine import end_group
+from trnlab.studies.scoring.confine import end_group, environment
 from trnlab.studies.scoring.request import Request, request_of
 from trnlab.studies.scoring.watch import LOADED
 
+ROOT = str(Path(__file__).parents[3])
 PATIENCE = 30.0  # seconds beyond the limits, for starting two processes
 SLOW = "computing the program and the reference took longer than {:g} s"
 # How a process ends that has used up its CPU: by SIGXCPU, and by SIGKILL where it must.
@@ -58,19 +62,21 @@ def score_files(kernel: str, reference: str, **asked: Any) -> dict[str, Any]:
 def answer(request: Request) -> dict[str, Any]:
     """The answer to a request, from a process of its own."""
     limit = LOADED * (request.seconds + request.compute) + PATIENCE
-    root = str(Path(__file__).parents[3])
-    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
-    environment |= dict.fromkeys(threads, "1")  # a process a core, and sums in one order
+    with _folder() as folder:
+        return _answer(request, folder, limit)
+
+
+def _answer(request: Request, folder: str, limit: float) -> dict[str, Any]:
+    paths = [ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "trnlab.studies.scoring.referee"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=environment, start_new_session=True,
+        env=environment(folder) | {"PYTHONPATH": os.pathsep.join(paths)}, start_new_session=True,
     )  # fmt: skip
+    job = json.dumps(request.as_json() | {"folder": folder}).encode()
     with process:  # which closes its pipes and waits for it
         try:
-            out, err = process.communicate(json.dumps(request.as_json()).encode(), timeout=limit)
+            out, err = process.communicate(job, timeout=limit)
         except subprocess.TimeoutExpired:
             return _none(request, "limit", SLOW.format(request.compute))
         finally:
@@ -82,6 +88,21 @@ def answer(request: Request) -> dict[str, Any]:
     *_, last = err.decode(errors="replace").strip().splitlines() or [""]
     why = f"the process that scores ended with {process.returncode}: {last[:500]}"
     return _none(request, "failed", why)
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    """A folder that a candidate may fill, gone afterwards whatever it has done to it."""
+    held = TemporaryDirectory(prefix="trnlab-", ignore_cleanup_errors=True)
+    try:
+        yield os.path.realpath(held.name)
+    finally:
+        with suppress(RecursionError):
+            held.cleanup()
+        if Path(held.name).exists():  # folders in folders, deeper than Python goes
+            for words in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+                with suppress(OSError):
+                    subprocess.run([*words, held.name], stderr=subprocess.DEVNULL, check=False)
 
 
 def _settled(told: dict[str, Any]) -> dict[str, Any]:
@@ -123,4 +144,5 @@ def describe(told: dict[str, Any]) -> str:
         lines += [f"    {line}" for v in case.get("violations", ()) for line in v.splitlines()]
         if case.get("errors") and case["verdict"] == "wrong":
             lines.append(f"    errors {case['errors']}, tolerance {case['tolerance']:g}")
-    return "\n".join(lines)
+    text = "\n".join(lines)  # some of it a candidate's own, which may not steer a terminal
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

@@ -11,8 +11,8 @@ TOGETHER = "number and memory of all its processes, sizes of all its files"
 PROCESSES = 64
 LOADED = 10  # times its limit is the longest that a process takes where others have the CPU
 PAUSE = 5.0  # seconds beyond its limit that a process may neither work nor wait for a CPU
-SEEN = 10_000  # files of a folder that are counted
-PAGE, TICKS = map(os.sysconf, ("SC_PAGE_SIZE", "SC_CLK_TCK")) if LINUX else (4096, 100)
+SEEN, LONGEST = 10_000, 2_000  # files of a folder that are counted, characters of their paths
+TICKS = os.sysconf("SC_CLK_TCK") if LINUX else 100  # a second
 
 
 def children(pid: int | str = "self") -> list[int]:
@@ -84,11 +84,12 @@ def _waited(pid: int) -> float:
 
 
 def _resident(pid: int) -> int:
-    try:
-        _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
-    except (OSError, ValueError):  # it has ended
-        return 0
-    return (int(resident) - int(shared)) * PAGE
+    """Bytes of memory that are a process's own, or shared without a file."""
+    with suppress(OSError, ValueError):  # it has ended
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        rows = [line.split() for line in lines if line.startswith(("RssAnon", "RssShmem"))]
+        return sum(int(size) * 1024 for _, size, _ in rows)
+    return 0
 
 
 def size(folder: str) -> int:
@@ -103,6 +104,6 @@ def size(folder: str) -> int:
                     total += max(entry.stat(follow_symlinks=False).st_blocks * 512, 1)
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-                if seen >= SEEN:
-                    return sys.maxsize  # nobody needs so many
+                if seen >= SEEN or len(entry.path) > LONGEST:
+                    return sys.maxsize  # nobody needs so many, nor so deep
     return total
