@@ -94,6 +94,15 @@ def test_totals_agree_with_the_summary(profile: tuple[Trace, str, Path]):
         want["hbm_read_bytes"] + want["hbm_write_bytes"]
     )
     assert sum(r["instruction_count"] for r in rows(folder, "OpcodeSummary")) == len(instructions)
+    for engine in ("tensor", "vector", "scalar", "gpsimd", "sync"):
+        share = told[f"{engine}_engine_active_time_percent"]
+        cores = len({row["pcore_idx"] for row in instructions})
+        active = [r["duration_ns"] for r in rows(folder, "ActiveTime") if r["engine"] == engine]
+        assert sum(active) == pytest.approx(share * trace.seconds * cores * 1e9, abs=len(active))
+        one = [r for r in rows(folder, "OpcodeSummary") if r["engine"] == engine]
+        if len(one) == 1:
+            assert one[0]["active_time_percent"] == pytest.approx(share, rel=1e-6)
+            assert one[0]["active_time_ns"] == pytest.approx(share * trace.seconds * 1e9, abs=1)
     counted = sum(told[f"{e}_engine_instruction_count"] for e in ("tensor", "scalar", "sync"))
     assert counted == len(instructions)
 

@@ -4,12 +4,13 @@ from typing import Any
 
 from trnlab.errors import BadArguments
 from trnlab.nki import jit as core
-from trnlab.nki.clients.runners import BenchmarkKernel, FileKernel, made, profiled
+from trnlab.nki.clients.runners import BenchmarkKernel, FileKernel, check_options, made, profiled
 from trnlab.nki.jit import Kernel, settings
 
 
 def jit(function: Any = None, **options: Any) -> Any:
     """Marks a kernel; calling it with arrays runs it on the simulated core."""
+    check_options("jit", options)
     if function is None:
         return lambda inner: jit(inner, **options)
     if isinstance(function, Kernel):
@@ -36,14 +37,17 @@ def simulate_kernel(kernel: Any, *args: Any, **kwargs: Any) -> Any:
 
 def baremetal(function: Any = None, **options: Any) -> Any:
     """Runs a kernel; files that would hold a compiled program are written and say what they are."""
+    check_options("baremetal", options)
     return made(FileKernel, function, "nki", options)
 
 
 def benchmark(function: Any = None, **options: Any) -> Any:
     """Runs a kernel and keeps its latency in ``benchmark_result``."""
+    check_options("benchmark", options)
     return made(BenchmarkKernel, function, "nki", options)
 
 
 def profile(function: Any = None, **options: Any) -> Any:
     """Runs a kernel and leaves profiles in ``working_directory``; they say what they are."""
+    check_options("profile", options)
     return profiled(function, "nki", options)

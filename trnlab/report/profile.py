@@ -13,7 +13,7 @@ import numpy as np
 from trnlab.machine.chip import Chip
 from trnlab.report.energy import cores_used
 from trnlab.report.profile_facts import execution, header, metadata, warnings
-from trnlab.report.profile_summary import summary
+from trnlab.report.profile_summary import length, occupied, summary
 from trnlab.trace import CAUSES, MEMORIES, QUEUES, Trace
 
 DMA = "dma"
@@ -255,22 +255,12 @@ def _collectives(trace: Trace, rows: Rows) -> Columns:
     return {**_times(trace, here), "operation": _named(trace, here), "op_id": here}
 
 
-def merged(trace: Trace, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The intervals in which at least one of some rows is under way; seconds."""
-    order = rows[np.argsort(trace.start[rows], kind="stable")]
-    start, reach = trace.start[order], np.maximum.accumulate(trace.stop[order])
-    if not len(order):
-        return start, reach
-    new = np.append(True, start[1:] > reach[:-1])
-    return start[new], reach[np.append(new[1:], True)]
-
-
 def _active(trace: Trace, rows: Rows) -> Columns:
     found: list[tuple[int, int, str, int]] = []
     for lane in np.unique(trace.lane[rows.instructions]).tolist():
         mine = rows.instructions[trace.lane[rows.instructions] == lane]
         core = int(rows.core[mine[0]])
-        for start, stop in zip(*(_ns(t).tolist() for t in merged(trace, mine)), strict=True):
+        for start, stop in zip(*(_ns(t).tolist() for t in occupied(trace, mine)), strict=True):
             found.append((start, stop, rows.engine[lane], core))
     start, stop, engine, core = zip(*found, strict=True) if found else ([], [], [], [])
     durations = [b - a for a, b in zip(start, stop, strict=True)]
@@ -287,7 +277,7 @@ def _opcodes(trace: Trace, rows: Rows) -> Columns:
     for row, engine, name in zip(here.tolist(), engines, names, strict=True):
         groups.setdefault((engine, name), []).append(row)
     found = {key: np.array(mine) for key, mine in sorted(groups.items())}
-    active = [float(np.subtract(*merged(trace, mine)[::-1]).sum()) for mine in found.values()]
+    active = [_worked(trace, rows, mine) for mine in found.values()]
     whole = trace.seconds or 1.0
     return {
         "engine": [engine for engine, _ in found],
@@ -299,6 +289,12 @@ def _opcodes(trace: Trace, rows: Rows) -> Columns:
         "active_time_ns": _ns(active),
         "active_time_percent": [seconds / whole for seconds in active],
     }
+
+
+def _worked(trace: Trace, rows: Rows, mine: np.ndarray) -> float:
+    """Seconds in which an engine works on some instructions, the mean of the cores in use."""
+    parts = [mine[rows.core[mine] == core] for core in set(rows.core[mine].tolist())]
+    return sum(length(*occupied(trace, part)) for part in parts) / cores_used(trace)
 
 
 def _flow(trace: Trace, rows: Rows) -> Columns:

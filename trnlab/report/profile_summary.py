@@ -26,7 +26,9 @@ def summary(trace: Trace, chip: Chip, rows: Any, amounts: Amounts, count: int) -
     names = np.array(trace.names or ("",))[trace.name[rows.instructions]]
     acts = np.char.startswith(names, "activat") if len(names) else np.zeros(0, bool)
     every = np.concatenate([rows.instructions, rows.transfers, rows.collectives])
-    active = _union(trace, every)
+    moved = np.concatenate([rows.transfers, rows.collectives])
+    ends = np.concatenate([trace.busy_until[rows.instructions], trace.stop[moved]])
+    active = length(*merged(trace.start[every], ends))
     told |= {
         "matmul_instruction_count": int(np.char.startswith(names, "nc_matmul").sum()),
         "activate_instruction_count": int(acts.sum()),
@@ -54,12 +56,30 @@ def _spent(trace: Trace, rows: np.ndarray) -> float:
     return float((trace.stop[rows] - trace.start[rows]).sum())
 
 
+def occupied(trace: Trace, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """When engines work on at least one of some instructions, as starts and ends; seconds.
+
+    An engine is free before its result can be seen, as in `counters`.
+    """
+    return merged(trace.start[rows], trace.busy_until[rows])
+
+
+def merged(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals that overlap made one, in order."""
+    order = np.argsort(start, kind="stable")
+    start, reach = start[order], np.maximum.accumulate(stop[order])
+    new = np.append(True, start[1:] > reach[:-1])[: len(start)]
+    return start[new], reach[np.append(new[1:], True)[: len(start)]]
+
+
+def length(start: np.ndarray, stop: np.ndarray) -> float:
+    """Seconds of intervals that do not overlap."""
+    return float((stop - start).sum())
+
+
 def _union(trace: Trace, rows: np.ndarray) -> float:
-    """Seconds in which at least one of some rows is under way."""
-    order = rows[np.argsort(trace.start[rows], kind="stable")]
-    start, stop = trace.start[order], trace.stop[order]
-    reach = np.maximum.accumulate(np.append(-np.inf, stop))[:-1]
-    return float(np.maximum(stop - np.maximum(start, reach), 0.0).sum())
+    """Seconds in which at least one of some transfers is under way."""
+    return length(*merged(trace.start[rows], trace.stop[rows]))
 
 
 def _engines(trace: Trace, rows: Any, told: dict[str, Any]) -> dict[str, Any]:

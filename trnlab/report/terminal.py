@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from io import StringIO
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +16,16 @@ def console() -> "Console":
     """Returns a console as wide as the terminal, or `PIPED` columns."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else PIPED, highlight=False)
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(width=PIPED, highlight=False, file=_Bare())
+
+
+class _Bare(StringIO):
+    """Standard output, without the blanks that fill lines up to the width of a table."""
+
+    def write(self, text: str, /) -> int:
+        return sys.stdout.write("\n".join(line.rstrip(" ") for line in text.split("\n")))
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":

@@ -4,17 +4,25 @@ Both generations of NKI have them; the kernel's API is the one that its module s
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from trnlab.errors import BadArguments
+from trnlab.errors import BadArguments, UnknownName
 from trnlab.nki import jit as core
 from trnlab.nki.clients import artifacts
 from trnlab.nki.jit import Kernel, Result, settings
 from trnlab.trace import Trace
 
+# What the vendor's decorators take, in one version or another, and clients give them.
+OPTIONS = frozenset({
+    "mode", "platform_target", "experimental_flags", "debug_kernel", "show_compiler_tb",
+    "kernel_return", "enable_out_of_bound_check", "additional_compile_opt", "artifacts_dir",
+    "save_neff_name", "save_trace_name", "working_directory", "overwrite", "profile_nth",
+    "num_execs", "warmup", "iters",
+})  # fmt: skip
 REPORTS = "json_reports"  # the folder in which a profile summarises each execution
 
 
@@ -88,6 +96,13 @@ class Described:
 
     shape: tuple[int, ...]
     dtype: Any
+
+
+def check_options(name: str, options: Iterable[str]) -> None:
+    """Raises UnknownName for an option that no decorator of the vendor has."""
+    for option in options:
+        if option not in OPTIONS:
+            raise UnknownName(f"option of nki.{name}", option, OPTIONS)
 
 
 def made(kind: type[Kernel], function: Any, api: str, options: dict[str, Any]) -> Any:

@@ -9,7 +9,14 @@ import numpy as np
 from trnlab.errors import NotModelled, UnknownName
 from trnlab.nki import jit as core
 from trnlab.nki.arguments import Shaped
-from trnlab.nki.clients.runners import BenchmarkKernel, Described, FileKernel, made, profiled
+from trnlab.nki.clients.runners import (
+    BenchmarkKernel,
+    Described,
+    FileKernel,
+    check_options,
+    made,
+    profiled,
+)
 from trnlab.nki.jit import Kernel, settings
 from trnlab.nki.legacy.contract import mutable_tensor
 
@@ -21,6 +28,7 @@ MODES = ("auto", "jax", "torchxla", "baremetal", "benchmark", "simulation", "tra
 
 def jit(function: Any = None, **options: Any) -> Any:
     """Marks a kernel; calling it with arrays runs it on the simulated core, whatever the mode."""
+    check_options("jit", options)
     mode = options.get("mode", "auto")
     if mode not in MODES:
         raise UnknownName("mode of nki.jit", str(mode), MODES)
@@ -44,16 +52,19 @@ def simulate_kernel(kernel: Any, *args: Any, **kwargs: Any) -> Any:
 
 def baremetal(function: Any = None, **options: Any) -> Any:
     """Runs a kernel; files that would hold a compiled program are written and say what they are."""
+    check_options("baremetal", options)
     return made(FileKernel, function, API, options)
 
 
 def benchmark(function: Any = None, **options: Any) -> Any:
     """Runs a kernel and keeps its latency in ``benchmark_result``."""
+    check_options("benchmark", options)
     return made(BenchmarkKernel, function, API, options)
 
 
 def profile(function: Any = None, **options: Any) -> Any:
     """Runs a kernel and leaves profiles in ``working_directory``; they say what they are."""
+    check_options("profile", options)
     return profiled(function, API, options)
 
 

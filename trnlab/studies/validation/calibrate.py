@@ -10,6 +10,7 @@ from trnlab.errors import BadArguments, TrnlabError, UnknownName, Violations
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.machine.chip import Chip
 from trnlab.machine.facts import numbers
+from trnlab.report.datasheet import write
 from trnlab.studies.validation.measurements import Measurement
 from trnlab.studies.validation.timed import seconds, traces
 from trnlab.studies.validation.validate import figures, is_quick, kind_of
@@ -193,8 +194,11 @@ def _size(errors: np.ndarray) -> float:
 
 def report(fit: Fit) -> str:
     """The constants before and after, and every residual."""
-    lines = ["constant                          before        after"]
-    lines += [f"{path:<28}{fit.before[path]:>12.4g} {fit.after[path]:>12.4g}" for path in fit.after]
+    lines = [f"{'constant':<36}{'before':>16}{'after':>16}"]
+    lines += [
+        f"{path:<36}{write(path, fit.before[path]):>16}{write(path, value):>16}"
+        for path, value in fit.after.items()
+    ]
     lines += ["", f"{'timing':<60}{'before':>9}{'after':>9}"]
     lines += [
         f"{f'{row.kernel} {row.shape} {row.dtype}'.rstrip() + f' ({row.clock})':<60}"
