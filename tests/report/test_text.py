@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tests.report.make import META, ROWS, TOY, trace_of
 from trnlab.report.summary import summarise
+from trnlab.report.terminal import console
 from trnlab.report.text import Bar, render
 
 LEGAL = [("trn1", False, "nc_matmul needs double_row [a mode]"), ("trn2", True, "")]
@@ -137,3 +138,9 @@ def test_an_empty_run_has_a_page():
 )
 def test_bars_are_exact_to_an_eighth(share: float, width: int, drawn: str):
     assert page(Bar(share), width=width) == [drawn]
+
+
+def test_no_line_of_a_piped_report_ends_in_blanks(capsys: pytest.CaptureFixture[str]):
+    console().print(render(summarise(trace_of(), TOY), LEGAL, "out/toy.pftrace"))
+    text = capsys.readouterr().out
+    assert text.splitlines() == page(render(summarise(trace_of(), TOY), LEGAL, "out/toy.pftrace"))

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from trnlab.errors import Place, UnsupportedPython
 from trnlab.isa.rules import Compiler, When, before, code_of, only, since
 from trnlab.nki.carried import carried
+from trnlab.nki.scopes import branches, leaks, misnamed
 from trnlab.nki.versions import CAME, came_with, late
 
 PACKAGE = str(Path(__file__).parents[1])
@@ -85,8 +86,14 @@ _TRACED = {
 }
 
 # Error page of 2.26, err_shared_hbm_must_in_kernel_level.
-SHARED = "tensor in shared HBM made in a loop or by a called function"
+SHARED = "tensor in shared HBM made in a block or by a called function"
 _OLDER = {SHARED: "make it at the top of the kernel and pass it on"}
+# The same page, err_local_variable_used_out_of_scope and err_annotation_shape_mismatch.
+LEAK, MISNAMED = "tensor used outside of the branch that made it", "annotation of another shape"
+_PAGE = {
+    LEAK: "make it before the branch and fill it inside: tmp[...] = nl.load(a)",
+    MISNAMED: "annotate the shape that the tensor has",
+}
 INSTEAD = "use instructions of nki.isa"
 REJECTED, LEFT_OUT = "is rejected by the compiler", "is not in the compiler's guide"
 CONSTRUCTS = {
@@ -96,6 +103,7 @@ CONSTRUCTS = {
         (_PRINTED, REJECTED, since("0.2")),
         (_ADVISED, LEFT_OUT, since("0.3")),
         (_UNLISTED, LEFT_OUT, since("0.2")),
+        (_PAGE, REJECTED, before("0.2")),
         (_OLDER, "is rejected at times by the compiler", before("0.2")),
         (_TRACED, "happens once with the compiler", before("0.2")),
         *(({came_with(v): INSTEAD}, "is not known to the compiler", only("0.2", v)) for v in CAME),
@@ -202,12 +210,13 @@ def _in_source(code: CodeType) -> tuple[tuple[str, int], ...]:
 
 @functools.lru_cache(maxsize=256)
 def _shared_in(code: CodeType, *, top: bool) -> tuple[tuple[str, int], ...]:
-    """Where tensors in shared HBM are made: in loops of a kernel, anywhere in what it calls."""
+    """Where tensors in shared HBM are made: in blocks of a kernel, anywhere in what it calls."""
     node = tree_of(code)
     if node is None:
         return ()
     shift = code.co_firstlineno - first_line(node)
-    inside = [n for n in ast.walk(node) if isinstance(n, ast.For | ast.While)] if top else [node]
+    loops = [n for n in ast.walk(node) if isinstance(n, ast.For | ast.While)]
+    inside = [*loops, *branches(node)] if top else [node]
     calls = [n for part in inside for n in ast.walk(part) if isinstance(n, ast.Call)]
     found = {call.lineno + shift for call in calls if _makes_shared(call)}
     return tuple((SHARED, line) for line in sorted(found))
@@ -237,6 +246,8 @@ def first_line(node: ast.FunctionDef) -> int:
 def _constructs(function: ast.FunctionDef, shift: int) -> Iterator[tuple[str, int]]:
     if function.args.kwonlyargs:
         yield "keyword-only arguments", function.lineno + shift
+    for name, lines in ((LEAK, leaks(function)), (MISNAMED, misnamed(function))):
+        yield from ((name, line + shift) for line in lines)
     for line in carried(function):
         yield "number or list changed in a loop", line + shift
     bodies = set(_loop_bodies(function))

@@ -10,6 +10,8 @@ import pytest
 
 import trnlab
 from tests.support import same, whole_numbers
+from trnlab.errors import UnknownName
+from trnlab.nki import entry as newer
 from trnlab.nki.arguments import Shaped
 from trnlab.nki.legacy import entry
 from trnlab.nki.legacy import language as nl
@@ -141,3 +143,11 @@ def test_modules_that_clients_import(tmp_path):
         "neuronxcc.nki.nccl.send",
         "neuronxcc.nki.compiler.backends.neuron.indexing.TileIndex",
     ]
+
+
+@pytest.mark.parametrize("api", [entry, newer])
+@pytest.mark.parametrize("name", ["jit", "baremetal", "benchmark", "profile"])
+def test_options_that_nobody_has_are_errors(api, name):
+    options = {"working_directory": "x"} if name == "profile" else {}
+    with pytest.raises(UnknownName, match=f"option of nki.{name} .* did you mean 'warmup'"):
+        getattr(api, name)(warm_up=3, **options)
