@@ -13,8 +13,8 @@ from trnlab.sim.values import execute
 from trnlab.sim.values.execute import Executor
 
 REWRITES = (  # what the older compiler does to a program
-    "batching", "hoisting", "identities", "load_reuse", "loop_fusion", "operator_joining", "phases",
-    "spills", "tile_rotation",
+    "bank_sharing", "batching", "hoisting", "identities", "load_reuse", "loop_fusion",
+    "operator_joining", "phases", "spills", "tile_rotation",
 )  # fmt: skip
 
 

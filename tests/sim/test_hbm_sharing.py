@@ -16,7 +16,7 @@ from trnlab.sim.timing.state import Rules, started
 
 LOADS, WIDTH = 24, 8192  # 4 MiB each, in packets of 4 KiB that the DMA engines move at full rate
 
-PAIR = Rules(2, 2, hop=0, table_load=0, warm_after=0, cold_rate=1, part=0, ports=0, loose=False)
+PAIR = Rules(2, 2, hop=0, table_load=0, warm_after=0, cold_rate=1, bank=0, ports=0, loose=False)
 
 
 @entry.jit

@@ -113,6 +113,6 @@ def test_a_compiler_that_orders_the_work_hides_the_port_of_psum(loose):
     costs = [
         Cost("copy", queue, 1e-6, 0.0, 1, 1, holds=3, waits=3) for queue in ("vector", "scalar")
     ]
-    rules = Rules(1, 0, 0.0, 0.0, 0.0, 1.0, part=0, ports=len(chip.core.ports), loose=loose)
+    rules = Rules(1, 0, 0.0, 0.0, 0.0, 1.0, bank=0, ports=len(chip.core.ports), loose=loose)
     prices, _ = priced(costs, chip, rules)
     assert [price.waits for price in prices] == [1 if loose else 3] * 2

@@ -5,6 +5,7 @@ known to do is said of instructions.
 """
 
 from trnlab.machine.chip import Core
+from trnlab.sim.older.banking import banked
 from trnlab.sim.older.batching import batched
 from trnlab.sim.older.fusing import fused
 from trnlab.sim.older.identities import with_identities
@@ -32,6 +33,8 @@ def with_its_loads(program: Program, core: Core, without: frozenset[str]) -> Pro
     program = merged(program, core, without)
     if "operator_joining" not in without:
         program = joined(program, core)
+    if "bank_sharing" not in without:
+        program = banked(program, core)
     if "identities" not in without:
         program = with_identities(program, core)
     if "spills" not in without:

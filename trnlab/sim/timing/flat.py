@@ -52,9 +52,6 @@ def _rooms(program: Program, core: Core, rules: Rules) -> Iterable[np.ndarray]:
     for number, space in enumerate(MEMORIES):
         mine = table.memory == number
         size[mine] = room_of(space, table.rows[mine], table.row_bytes[mine], core)
-    if rules.part:
-        small = table.memory == MEMORIES.index("psum")
-        size[small] = -(-table.row_bytes[small] // rules.part) * rules.part
     room, kept = usable.copy(), table.placed & (memory >= 0)
     ends = (table.base_byte + table.row_bytes)[kept]  # what the kernel places leaves less
     np.minimum.at(room, memory[kept], usable[memory[kept]] - ends)

@@ -23,6 +23,7 @@ MECHANISMS = {
     "weight_loads": "fp32 multiplications wait for weights, where loading does not hide.",
     # of programs that the older compiler makes
     "dma_merging": "Neighbouring transfers share a trigger.",
+    "bank_sharing": "Transposes share banks of PSUM and leave them in one copy.",
     "batching": "Small instructions of several iterations are done at once.",
     "engine_choice": "Copies go to the engine that the compiler prefers.",
     "loop_fusion": "A loop that uses what the one before it made is joined with it.",

@@ -10,8 +10,7 @@ import numpy as np
 from trnlab.sim.program import Program
 from trnlab.sim.timing.state import Flat, Gap
 
-SHARED = 4  # tiles that a bank of PSUM holds at most, where a compiler places them
-IDLE = 64  # idle times of these parts of banks that may still be filled
+IDLE = 64  # idle times of banks of PSUM that may still be filled
 
 Returned = tuple[float, int, int]  # when, by which row, bytes
 
@@ -50,41 +49,41 @@ class Rooms(NamedTuple):
     """SBUF and PSUM of every core, for tensors that the kernel did not place itself.
 
     A tensor takes room at its first write and gives it back after its last use; space that was
-    never used goes first, then what was freed longest ago. Where a compiler chose the order, tiles
-    share banks of PSUM, and one may lie there before another that comes earlier in the program, if
-    the time until then is as long as any tile of its line was held so far.
+    never used goes first, then what was freed longest ago. Where a compiler chose the order, a tile
+    may lie in a bank of PSUM before another that comes earlier in the program, if the time until
+    then is as long as any tile of its line was held so far.
     """
 
     left: list[int]  # bytes a partition of each memory that nobody has used yet
     returned: list[list[Returned]]
     new: list[bool]  # of each tensor: whether it still needs room
     arrived: list[float]
-    part: int  # bytes of a part of a bank of PSUM; 0 where banks are used in program order
-    idle: list[list[Gap]]  # of each memory: from when until when a part is free, in order
+    bank: int  # bytes of a bank of PSUM; 0 where banks are used in program order
+    idle: list[list[Gap]]  # of each memory: from when until when a bank is free, in order
     lasted: list[float]  # of each line: how long a tile was held at most
     held: list[Gap]  # idle times that tiles took
     held_at: list[int]  # of each tensor: the first of its own
 
 
-def opened(flat: Flat, part: int) -> Rooms:
+def opened(flat: Flat, bank: int) -> Rooms:
     """Empty memories."""
-    parts = [room // part if part else 0 for room in flat.room]
+    banks = [room // bank if bank else 0 for room in flat.room]
     return Rooms(
         list(flat.room),
         [[(0.0, 0, 0)][:0] for _ in flat.room],
         [memory >= 0 for memory in flat.memory],
         [0.0] * len(flat.memory),
-        part,
-        [[(0.0, inf, -1)] * count for count in parts],
+        bank,
+        [[(0.0, inf, -1)] * count for count in banks],
         [inf] * len(flat.memory),
         [(0.0, 0.0, 0)][:0],
         [0] * len(flat.memory),
     )
 
 
-def in_parts(rooms: Rooms, flat: Flat, buffer: int) -> bool:
-    """Whether a tensor may lie where parts of PSUM are idle."""
-    return rooms.part > 0 and flat.memory[buffer] % 2 == 1
+def in_banks(rooms: Rooms, flat: Flat, buffer: int) -> bool:
+    """Whether a tensor may lie where banks of PSUM are idle."""
+    return rooms.bank > 0 and flat.memory[buffer] % 2 == 1
 
 
 def take(rooms: Rooms, flat: Flat, buffer: int) -> tuple[float, int]:
@@ -105,45 +104,45 @@ def take(rooms: Rooms, flat: Flat, buffer: int) -> tuple[float, int]:
     return when, row
 
 
-def take_parts(rooms: Rooms, flat: Flat, buffer: int, ready: float) -> tuple[float, int]:
+def take_banks(rooms: Rooms, flat: Flat, buffer: int, ready: float) -> tuple[float, int]:
     """As `take` for a tile in PSUM that is written when ``ready`` or later.
 
-    Of the parts that are idle then it takes those that became so last, else those that do next.
+    Of the banks that are idle then it takes those that became so last, else those that do next.
     """
     rooms.new[buffer] = False
     when, row = 0.0, -1
     if flat.takes[buffer]:
         idle, held = rooms.idle[flat.memory[buffer]], rooms.held
-        lasts, parts = rooms.lasted[flat.made[buffer]], flat.size[buffer] // rooms.part
+        lasts, banks = rooms.lasted[flat.made[buffer]], flat.size[buffer] // rooms.bank
         rooms.held_at[buffer] = len(held)
         number = len(idle) - 1
-        while number >= 0 and parts > 0:
+        while number >= 0 and banks > 0:
             if idle[number][0] <= ready and ready + lasts <= idle[number][1]:
                 held.append(idle.pop(number))
-                parts -= 1
+                banks -= 1
             number -= 1
         number = 0
-        while number < len(idle) and parts > 0:
+        while number < len(idle) and banks > 0:
             if idle[number][0] > ready and idle[number][0] + lasts <= idle[number][1]:
                 when, _, row = idle[number]
                 held.append(idle.pop(number))
-                parts -= 1
+                banks -= 1
             else:
                 number += 1
-        for _ in range(parts):  # more tiles at once than there is room for
+        for _ in range(banks):  # more tiles at once than there is room for
             held.append((0.0, 0.0, -1))
     return when, row
 
 
-def give_parts(rooms: Rooms, flat: Flat, buffer: int, when: float, row: int) -> None:
-    """Returns a tile's parts of PSUM after its last use, and what it left of their idle times."""
+def give_banks(rooms: Rooms, flat: Flat, buffer: int, when: float, row: int) -> None:
+    """Returns a tile's banks of PSUM after its last use, and what it left of their idle times."""
     if not flat.takes[buffer] or rooms.new[buffer]:
         return
     idle, arrived = rooms.idle[flat.memory[buffer]], rooms.arrived[buffer]
     lasted = rooms.lasted[flat.made[buffer]]
     rooms.lasted[flat.made[buffer]] = max(when - arrived, lasted if lasted < inf else 0.0)
     first = rooms.held_at[buffer]
-    for number in range(first, first + flat.size[buffer] // rooms.part):
+    for number in range(first, first + flat.size[buffer] // rooms.bank):
         start, until, before = rooms.held[number]
         if start < min(arrived, until):
             insort(idle, (start, min(arrived, until), before))
@@ -158,7 +157,7 @@ def give_parts(rooms: Rooms, flat: Flat, buffer: int, when: float, row: int) -> 
 
 def give(rooms: Rooms, flat: Flat, buffer: int, when: float, row: int) -> None:
     """Returns a tensor's room after its last use."""
-    if in_parts(rooms, flat, buffer):
-        give_parts(rooms, flat, buffer, when, row)
+    if in_banks(rooms, flat, buffer):
+        give_banks(rooms, flat, buffer, when, row)
     elif flat.gives[buffer] and not rooms.new[buffer]:
         heappush(rooms.returned[flat.memory[buffer]], (when, row, flat.size[buffer]))

@@ -12,7 +12,7 @@ indexed by region, and what happens rarely (a new tensor, a full memory) is kept
 from typing import NamedTuple
 
 from trnlab.sim.timing.engines import collective, compute, slot, transfer
-from trnlab.sim.timing.rooms import Rooms, give, in_parts, opened, take, take_parts
+from trnlab.sim.timing.rooms import Rooms, give, in_banks, opened, take, take_banks
 from trnlab.sim.timing.state import (
     BUFFER,
     COLLECTIVE,
@@ -50,7 +50,7 @@ def untouched(count: int) -> Regions:
 
 def scheduled(flat: Flat, state: State) -> tuple[list[Row], list[Stay]]:
     """The rows of a trace, and how long tensors were held."""
-    regions, rooms = untouched(len(flat.owner)), opened(flat, state.rules.part)
+    regions, rooms = untouched(len(flat.owner)), opened(flat, state.rules.bank)
     written_at, written_by, writer, reader, readers, following = regions
     overlap_at, overlaps, owner, prices = flat.overlap_at, flat.overlaps, flat.owner, state.prices
     new, hop, loose = rooms.new, state.rules.hop, state.rules.loose
@@ -93,9 +93,9 @@ def scheduled(flat: Flat, state: State) -> tuple[list[Row], list[Stay]]:
                         ready, why, by = when + hop, BUFFER, row
                     here = following[here]
             if new[owner[region]]:
-                if in_parts(rooms, flat, owner[region]):
+                if in_banks(rooms, flat, owner[region]):
                     soonest = slot(state, price, lane, ready)[0]
-                    when, row = take_parts(rooms, flat, owner[region], soonest)
+                    when, row = take_banks(rooms, flat, owner[region], soonest)
                 else:
                     when, row = take(rooms, flat, owner[region])
                 fresh.append(owner[region])

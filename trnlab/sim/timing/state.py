@@ -87,7 +87,7 @@ class Rules(NamedTuple):
     table_load: float
     warm_after: float
     cold_rate: float
-    part: int  # bytes of PSUM that tiles take at least, where a compiler places them; else 0
+    bank: int  # bytes of a bank of PSUM, where a compiler places tiles; else 0
     ports: int  # of a core
     loose: bool  # a compiler chose the order: what is ready overtakes what waits
 

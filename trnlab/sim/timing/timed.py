@@ -11,7 +11,6 @@ import numpy as np
 from trnlab.machine.chip import Chip
 from trnlab.sim.program import Program
 from trnlab.sim.timing.flat import flattened, priced
-from trnlab.sim.timing.rooms import SHARED
 from trnlab.sim.timing.schedule import scheduled
 from trnlab.sim.timing.state import Flat, Price, Rules, started
 
@@ -93,5 +92,5 @@ def _rules(chip: Chip, cores: int, loose: bool) -> Rules:
     return Rules(
         cores, members if shared else 0, float(timing.semaphore), float(timing.table_load),
         float(array.warm_after), float(array.cold_rate),
-        chip.core.psum.bank // SHARED if loose else 0, len(chip.core.ports), loose,
+        chip.core.psum.bank if loose else 0, len(chip.core.ports), loose,
     )  # fmt: skip
