@@ -370,3 +370,50 @@ def test_tiles_lie_in_psum_where_it_is_idle_and_never_more_than_fit():
     held = trace.held[trace.held["memory"] == 1]
     moments = sorted([*((t, 512) for t in held["since"]), *((t, -512) for t in held["until"])])
     assert max(np.cumsum([size for _, size in moments])) == 8 * 512
+
+
+@nki.jit
+def apart(x, w):
+    """Rows, halved and scaled by eight tiles of weights in turn."""
+    out = nl.ndarray((16, 8, 128, 4096), x.dtype, buffer=nl.shared_hbm)
+    for i in nl.affine_range(16):
+        rows = nl.load(x[i])
+        halves = nisa.tensor_scalar(rows, np.multiply, 0.5)
+        for j in nl.affine_range(8):
+            weights = nl.load(w[j])
+            sums = nl.exp(weights)
+            scaled = nl.multiply(halves, sums)
+            nl.store(out[i, j], scaled)
+    return out
+
+
+@nki.jit
+def nested(x, w):
+    """The same in expressions."""
+    out = nl.ndarray((16, 8, 128, 4096), x.dtype, buffer=nl.shared_hbm)
+    for i in nl.affine_range(16):
+        halves = nisa.tensor_scalar(nl.load(x[i]), np.multiply, 0.5)
+        for j in nl.affine_range(8):
+            nl.store(out[i, j], nl.multiply(halves, nl.exp(nl.load(w[j]))))
+    return out
+
+
+def loaded(tensor, *where):
+    return nl.load(tensor[where])
+
+
+@nki.jit
+def helped(x, w):
+    """The same by a helper, in loops that Python runs."""
+    out = nl.ndarray((16, 8, 128, 4096), x.dtype, buffer=nl.shared_hbm)
+    for i in range(16):
+        halves = nisa.tensor_scalar(loaded(x, i), np.multiply, 0.5)
+        for j in range(8):
+            nl.store(out[i, j], nl.multiply(halves, nl.exp(loaded(w, j))))
+    return out
+
+
+def test_how_a_kernel_is_laid_out_does_not_matter():
+    arrays = zeros(16, 128, 4096), zeros(8, 128, 4096)
+    found = [totals(kernel, *arrays) for kernel in (apart, nested, helped)]
+    assert found[0] == found[1] == found[2]

@@ -14,6 +14,7 @@ import numpy as np
 
 from trnlab.isa.tile import LAYOUTS
 from trnlab.machine.chip import Core
+from trnlab.sim.older.origins import origins
 from trnlab.sim.program import Program
 from trnlab.sim.timing.capacity import Need, needs
 from trnlab.sim.timing.cost import Cost
@@ -44,6 +45,7 @@ class _Merging:
         self.ends = self.starts + counts
         self.table = np.frombuffer(program.operands, np.int64).reshape(-1, 3)
         self.number, self.is_write = program.accesses()
+        self.origins = origins(program).tolist()
         self._find_phases()
 
     def _find_phases(self) -> None:
@@ -78,7 +80,7 @@ class _Merging:
         parts: dict[int, list[object]] = {}
         whats = self._whats()
         copies = {n for n, c in enumerate(self.program.costs) if c.name == "tensor_copy"}
-        # what has one partition is loaded and spread over the others for each use
+        # what has one partition is loaded and spread over the others for each use, with new ones
         single = {n for n, here in enumerate(LAYOUTS) if here.partitions == 1}
         heads, rows = self.program.heads.tolist(), self.table.tolist()
         clean, last = self.clean.tolist(), self.last_write.tolist()
@@ -89,10 +91,11 @@ class _Merging:
             kind, place, core = heads[3 * number : 3 * number + 3]
             middle = starts[number] + writes[kind]
             what, reads = whats[kind], None
-            spread = middle < ends[number] and rows[middle][1] in single
+            first = middle if middle < ends[number] else starts[number]  # it reads, or else makes
+            spread = first < ends[number] and rows[first][1] in single
             for row in range(starts[number], middle):
                 tensor, where, offset = rows[row]
-                if what is None or not clean[tensor] or (spread and what[0]):
+                if what is None or not clean[tensor] or (spread and (what[0] or first < middle)):
                     fresh -= 1
                     values[tensor] = fresh
                     continue
@@ -129,8 +132,7 @@ class _Merging:
 
     def _merge(self, values: list[int]) -> None:
         """Lets later tiles stand for earlier ones, as long as their line has kept those."""
-        places = np.frombuffer(self.program.heads, np.int64)[1::3]
-        buffers, first = self.program.buffers, self.first_write
+        buffers, first, lines = self.program.buffers, self.first_write, self.origins
         used = np.flatnonzero(self.clean & self.is_read).tolist()
         mine = [n for n in used if buffers[n].space == "sbuf"]
         self.loads = {n for n in mine if self._is_load(int(first[n]))}
@@ -144,13 +146,13 @@ class _Merging:
                 continue
             before = made.get(value)
             if before is not None:
-                line = int(places[first[before]])
+                line = lines[first[before]]
                 if value in kept[line]:
                     kept[line].move_to_end(value)
                     self.owner[tensor] = before
                     continue
             made[value] = tensor
-            line = int(places[first[tensor]])
+            line = lines[first[tensor]]
             kept.setdefault(line, OrderedDict())[value] = buffers[tensor].row_bytes
             left[line] = left.get(line, room) - buffers[tensor].row_bytes
             while left[line] < 0 or (len(kept[line]) > 1 and not self.plain[tensor]):
@@ -211,11 +213,10 @@ class _Merging:
     def _left_by_pipelining(self) -> int | None:
         """Bytes that two iterations at once leave; None where they do not fit."""
         need = self._fullest()
-        places = np.frombuffer(self.program.heads, np.int64)[1::3]
         lines, live = dict[int, tuple[int, bool]](), set(need.live)
         for tile in self.loads:
             facts = self.program.buffers[tile]
-            line = int(places[self.first_write[tile]])
+            line = self.origins[self.first_write[tile]]
             size, here = lines.get(line, (0, False))
             lines[line] = max(size, facts.row_bytes), here or tile in live
         ahead = max((size for size, here in lines.values() if not here), default=0)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from trnlab.sim.older.origins import origins
 from trnlab.sim.program import Program
 
 
@@ -17,7 +18,7 @@ def in_phases(program: Program) -> Program:
     moves = np.array([c.is_transfer and c.reads == c.writes == 1 for c in program.costs])[kinds]
     starts = program.spans()[0]
     tensors = np.frombuffer(program.operands, np.int64)[::3]
-    places = np.frombuffer(program.heads, np.int64)[1::3]
+    places = origins(program)
     numbers = np.flatnonzero(moves)
     in_hbm = np.array([facts.space == "hbm" for facts in program.buffers])
     written, read = tensors[starts[numbers]], tensors[starts[numbers] + 1]

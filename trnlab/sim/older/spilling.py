@@ -17,6 +17,7 @@ from trnlab.isa.tile import Space, layout
 from trnlab.machine.chip import Core
 from trnlab.sim.older.crowding import Crowd, crowded
 from trnlab.sim.older.evicting import LOAD, NEVER, SAVE, Made, Uses, evicted
+from trnlab.sim.older.origins import origins
 from trnlab.sim.older.splitting import split, without_overwritten
 from trnlab.sim.program import BufferFacts, Program, layout_bytes
 from trnlab.sim.quick import quick
@@ -60,6 +61,7 @@ class _Spills:
         self.saved: list[tuple[int, int]] = []  # of those, when
         self.enough = False  # nobody else leaves: those are loads, and can come back part by part
         if not crowd:
+            self.origins = origins(program)
             self._choose()
 
     def _find_users(self) -> None:
@@ -104,7 +106,7 @@ class _Spills:
         Lines that make more than SBUF holds and do not come back in a loop are left aside first.
         """
         tiles = np.flatnonzero(self.filled_at >= 0)
-        lines = self.heads[self.filled_at[tiles], 1]  # where a tile gets its contents
+        lines = self.origins[self.filled_at[tiles]]  # where a tile gets its contents
         aside, room = np.zeros(len(tiles), bool), self.core.sbuf.usable
         while not aside.all():
             here = tiles[~aside]
@@ -128,7 +130,7 @@ class _Spills:
         """
         others = self.load >= 0
         others[group] = False
-        loads = np.sort(self.load[others]).tolist()
+        loads, origin = np.sort(self.load[others]).tolist(), self.origins.tolist()
         gaps: list[tuple[int, int]] = []
         again = False
         for tile in group.tolist():
@@ -138,10 +140,10 @@ class _Spills:
                 uses.insert(0, int(filled))
             lines: set[int] = set()
             for before, after in pairwise(uses):
-                lines.add(self.places[before])
+                lines.add(origin[before])
                 if bisect_left(loads, after) > bisect_left(loads, before):
                     gaps.append((before, tile))
-                    again |= self.places[after] in lines
+                    again |= origin[after] in lines
         for before, tile in gaps if again else ():
             self.leaving.append((before, tile))
             if self.load[tile] < 0:
