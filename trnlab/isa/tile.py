@@ -207,6 +207,11 @@ class Buffer:
         self.summed: bool | np.ndarray | None = None  # whether what is written are sums: sim.sums
 
     @property
+    def kind(self) -> tuple[Any, ...]:
+        """What another tensor like this one is made with, besides its number and its name."""
+        return self.space, self.dtype, self.shape, self.address, self.place, self.pitch
+
+    @property
     def on_chip(self) -> bool:
         return self.space is SBUF or self.space is PSUM
 

@@ -21,7 +21,7 @@ from trnlab.machine.chip import Chip
 from trnlab.nki.arguments import Arguments
 from trnlab.nki.blame import called
 from trnlab.nki.grids import instances_of, size_of
-from trnlab.nki.judging import check_nested, check_target, read_source, run_for
+from trnlab.nki.judging import check_nested, check_target, may_follow, read_source, run_for
 from trnlab.nki.modes import few_collections, set_rounding
 from trnlab.nki.order import add_edges
 from trnlab.nki.receipt import meta_of, name_of, passes_of
@@ -29,6 +29,7 @@ from trnlab.nki.settings import Settings
 from trnlab.nki.turns import Rank, Turns
 from trnlab.sim.checks.races import Witness
 from trnlab.sim.core import Run
+from trnlab.sim.progression import Unclear
 from trnlab.sim.timing.mechanisms import without
 from trnlab.sim.timing.repricing import retimed
 from trnlab.sim.timing.tracing import trace_of
@@ -64,6 +65,12 @@ class Launch:
     follows: bool = False  # iterations of loops may be written instead of run
     followed: bool = False  # some may have been
     watches: list[Any] = field(default_factory=list)  # on the loops that are followed now
+
+    @property
+    def unsure(self) -> bool:
+        """Whether what went wrong now may read otherwise where every iteration is run."""
+        later = self.run.later
+        return (self.followed and not self.run.values) or (later is not None and later.early > 0)
 
     def start(self, core: int, ids: tuple[int, ...], next_shared: int = 0) -> None:
         """An instance of the kernel starts, or goes on."""
@@ -232,16 +239,12 @@ def _simulate(
 ) -> Result:
     __tracebackhide__ = True
     kernel = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
-    if how.loops and not how.values and how.shuffle is None:
+    if how.loops and how.shuffle is None:
         try:
             return _attempt(kernel, args, kwargs, how, chip, follows=True)
         except Unclear:
             pass
     return _attempt(kernel, args, kwargs, how, chip)
-
-
-class Unclear(Exception):
-    """Something happened while loops were followed that is told better by running all of them."""
 
 
 def _attempt(
@@ -261,21 +264,22 @@ def _attempt(
     departures = set_rounding(run, how.precise, how.stochastic, how.trace_values > 0, how.bound)
     here = Launch(run, tuple(size_of(g) for g in kernel.grid), assume=how.assume)
     here.order = None if how.shuffle is None else Random(how.shuffle)
-    here.follows = follows
+    here.follows = follows and may_follow(run, len(instances))
     bound = Arguments(run, kernel.function, args, kwargs)
     read_source(run, kernel, [*args, *kwargs.values()])
     if len(instances) > 1 and run.values:
         run.executor.witness = Witness(run.program)
     before = len(run.found), len(run.warned)
     try:
-        with _following(kernel, follows):
+        with _following(kernel, here.follows):
             returned = execute(here, kernel, bound)
         bound.check_outputs(returned)
-        if here.followed and before != (len(run.found), len(run.warned)):
+        if here.unsure and before != (len(run.found), len(run.warned)):
             raise Unclear
     except Exception as last:
-        if here.followed:
+        if here.unsure:
             raise Unclear from None
+        run.catch_up()
         if not isinstance(last, ProgramError):
             raise  # else nothing after this has a meaning, but what came before counts
         last.place = last.place or run.here()

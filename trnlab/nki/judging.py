@@ -8,6 +8,7 @@ from trnlab.isa.rules import NEWEST, OLDER, RELEASES, Compiler, version_of
 from trnlab.machine.chip import Chip
 from trnlab.nki.subset import SHARED, argument_findings, findings
 from trnlab.sim.core import Run
+from trnlab.sim.values.execute import Executor
 
 # The last release that compiles the older API (SDK 2.29) knows two generations of cores.
 TARGETS = {"neuronxcc.nki": (2, 3), "nki": (2, 3, 4)}
@@ -50,6 +51,12 @@ def check_nested(run: Run, grid: tuple[Any, ...], kernel: str) -> None:
 def run_for(how: Any, chip: Chip, api: str, cores: int) -> Run:
     """A run of a kernel that imports this API, with these `Settings`."""
     return Run(chip, how.values, api, cores, compiler=compiler_for(api, how.api_version))
+
+
+def may_follow(run: Run, instances: int) -> bool:
+    """Whether what iterations of loops compute may be put off, where values are wanted."""
+    alone = instances == run.cores == 1
+    return not run.values or (alone and type(run.executor) is Executor)
 
 
 def read_source(run: Run, kernel: Any, values: Iterable[Any]) -> None:

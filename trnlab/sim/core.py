@@ -21,7 +21,7 @@ from trnlab.isa.fixes import fix_for
 from trnlab.isa.instruction import Instruction
 from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.ops import Activation
-from trnlab.isa.rules import ALLOCATED, ALWAYS, LATEST, Compiler, Verdict, code_of, since
+from trnlab.isa.rules import ALWAYS, LATEST, Compiler, Verdict, code_of
 from trnlab.isa.tile import HBM_SPACES, Buffer, Space, Tile
 from trnlab.machine.chip import Chip
 from trnlab.sim import memory
@@ -29,9 +29,9 @@ from trnlab.sim.checks.findings import found_in
 from trnlab.sim.checks.interleaved import psum_warnings
 from trnlab.sim.checks.loops import order_free
 from trnlab.sim.checks.operands import check_operands, described, pick
+from trnlab.sim.checks.shapes import fits
 from trnlab.sim.lines import PACKAGE, user_frame
 from trnlab.sim.program import BufferFacts, Program
-from trnlab.sim.timing.capacity import PSUM_ALIGN, misplaced
 from trnlab.sim.timing.collectives import collective_cost
 from trnlab.sim.timing.cost import Cost, cost, with_addresses
 from trnlab.sim.values.departures import Departures
@@ -44,6 +44,7 @@ from trnlab.sim.values.execute import (
     is_plain_load,
 )
 from trnlab.sim.values.groups import Rounding
+from trnlab.sim.values.later import Find, Later
 from trnlab.sim.values.shadow import Shadowed
 
 ERRORS = (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError)
@@ -72,6 +73,8 @@ class Run:
     doubts: dict[Any, list[int]] = field(default_factory=dict)  # by function and place: how many
     warned: dict[Any, ProgramError] = field(default_factory=dict)
     tensors: list[Buffer] | None = None  # made in loops that are written
+    later: Later | None = None  # what those loops compute
+    families: list[Find] = field(default_factory=list)  # who knows tensors that were made at once
     keeps_presets: ClassVar[bool] = False  # also without values
 
     def __post_init__(self) -> None:
@@ -79,11 +82,17 @@ class Run:
         self.in_order: set[int] = set()  # cores whose instructions wait for each other
         self.at: int | None = None  # the source line that counts, where it is not the one that runs
         strict, preload = self.api == "nki", "psum_preload" in self.core.can
-        self.executor: Executor = Executor(self.report, self.doubt, strict, preload=preload)
+        self._executor: Executor = Executor(self.report, self.doubt, strict, preload=preload)
         self._lines: dict[tuple[int, int], int] = {}  # by code (its id: hashes are slow) and line
         self._shapes: dict[Any, tuple[int, BufferFacts]] = {}  # of tensors that were found legal
         self._head = self.program.heads.extend
         self._operand = self.program.operands.extend
+
+    @property
+    def executor(self) -> Executor:
+        """What computes values; those that were put off are computed before anybody sees it."""
+        self.catch_up()
+        return self._executor
 
     def round_by(self, narrow: Rounding) -> None:
         """Rounds results in another way than to nearest."""
@@ -92,7 +101,7 @@ class Run:
     def shadow(self, kind: Any, bound: float | None = None) -> Departures | None:
         """Computes everything a second time: in fp64 to compare, in fp32 instead of narrower."""
         narrow, strict, preload = self.executor.narrow, self.api == "nki", self.executor.preload
-        shadowed = self.executor = Shadowed(self.report, self.doubt, strict, preload=preload)
+        shadowed = self._executor = Shadowed(self.report, self.doubt, strict, preload=preload)
         shadowed.round_by(narrow)
         compared = kind is np.float64
         found = Departures(self.here, lambda: self.program.count, bound) if compared else None
@@ -131,7 +140,7 @@ class Run:
                 limit=f"{MAX_TENSOR:,} bytes",
                 place=self.program.place(place),
             )
-        if (not made.on_chip or self._check_shape(made)) and address is None:
+        if (not made.on_chip or fits(made, self)) and address is None:
             self._shapes[kind] = made.pitch, facts._replace(name="")
         return made
 
@@ -148,43 +157,6 @@ class Run:
         if self.tensors is not None:
             self.tensors.append(made)
         return made
-
-    def _check_shape(self, made: Buffer) -> bool:
-        """Whether a tensor fits on the chip at all; reports it if not."""
-        before = len(self.found)
-        memory_ = self.core.sbuf if made.space is Space.sbuf else self.core.psum
-        if made.base_partition + made.shape[0] > memory_.partitions:
-            self.report(
-                OutOfMemory,
-                f"{made.name} spans {made.shape[0]} partitions",
-                {"tensor": f"{made.space.name} {made.dtype} {list(made.shape)}"},
-                f"{memory_.partitions} partitions",
-                "put the partition dimension first and tile it by 128",
-                "nki.language.ndarray",
-            )
-        end = made.base_byte + made.row_bytes
-        if end > memory_.usable:
-            self.report(
-                OutOfMemory,
-                f"{made.name} ends at byte {end:,} of its partition in {made.space.name}",
-                {"tensor": f"{made.space.name} {made.dtype} {list(made.shape)}",
-                 "over": f"{end - memory_.usable:,} bytes a partition"},
-                f"{memory_.usable:,} bytes a partition on {self.core.name}",
-                "use a smaller tile, or a narrower dtype",
-                "nki.language.ndarray",
-            )  # fmt: skip
-        if made.address is not None:
-            self._check_address(made)
-        return len(self.found) == before
-
-    def _check_address(self, made: Buffer) -> None:
-        """Where a kernel may put a tensor; the older API's placing turns its compiler strict."""
-        current = since("0.2").covers(self.compiler)
-        if not current:
-            self.compiler = replace(self.compiler, modes=frozenset({ALLOCATED}))
-        unit = self.core.psum.bank if current else PSUM_ALIGN
-        if made.space is Space.psum and made.base_byte % unit:
-            self.tell(misplaced(made, unit, self.here()))
 
     def place(self, above: int = 1) -> int:
         """The number of the user's source line that is running, so many calls up at least."""
@@ -238,7 +210,9 @@ class Run:
 
     def preset(self, tile: Tile, values: np.ndarray) -> None:
         """Bytes that are there without an instruction, where values are wanted."""
-        if self.values:
+        if self.later is not None:
+            self.later.hold(tile, values)
+        elif self.values:
             memory.preset(tile, values)
 
     def join(self, mine: Tile, theirs: Tile) -> None:
@@ -361,7 +335,49 @@ class Run:
             tile = operands[position] if item < 0 else operands[position][item]
             self._operand((tile.storage.index, tile.layout.index, tile.offset))
         if self.values and entry.model.moves:
-            self._compute(entry, operands, mask)
+            if self.later is None:
+                self._compute(entry, operands, mask)
+            else:
+                self.later.put_off(entry, operands, mask)
+                if self.tensors is None:  # the loop was left before its end
+                    self.end()
+
+    def follow(self) -> None:
+        """Iterations may be written from here on: tensors are kept, and values are put off."""
+        self.catch_up()
+        self.tensors = []
+        self.later = Later(self.program, self.tensors) if self.values else None
+
+    def leave(self) -> None:
+        """The loops that were followed were left before their end."""
+        self.tensors = None
+        if self.later is not None:
+            self.later.leave()
+
+    def end(self) -> None:
+        """The loops that were followed are over: computes what was put off."""
+        self.catch_up()
+        self.tensors = self.later = None
+
+    def catch_up(self) -> None:
+        """Computes what was put off."""
+        later, at = self.later, self.at
+        if later is None:
+            return
+        self.later = None
+        later.asked = True
+        self.families = [family for family in self.families if family() is not None]
+        try:
+            later.catch_up(self._compute_row, self.families)
+        except ProgramError as error:
+            error.place = error.place or self.here()
+            raise
+        finally:
+            self.later, self.at = later, at
+
+    def _compute_row(self, place: int, entry: Entry, operands: tuple[Any, ...], mask: Any) -> None:
+        self.at = place
+        self._compute(entry, operands, mask)
 
     def switch(self, core: int) -> None:
         """Another core of the launch runs from here on."""
@@ -374,7 +390,8 @@ class Run:
 
     def _compute(self, entry: Entry, operands: tuple[Any, ...], mask: Any) -> None:
         try:
-            self.executor.compute(entry, operands, mask)
+            executor = self._executor if self.later is None else self.executor
+            executor.compute(entry, operands, mask)
         except OutOfBounds as error:
             error.given |= described(type(entry.model), operands)
             raise

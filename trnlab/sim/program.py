@@ -47,6 +47,20 @@ class BufferFacts(NamedTuple):
         return self.base_byte + self.row_bytes
 
 
+class Preset(NamedTuple):
+    """Bytes that a tile holds without an instruction, and how many instructions came before."""
+
+    row: int
+    tensor: int
+    layout: int
+    offset: int
+    values: np.ndarray
+
+    def later(self, instructions: int, tensors: int) -> "Preset":
+        """The same of another tensor, made after so many more instructions and tensors."""
+        return self._replace(row=self.row + instructions, tensor=self.tensor + tensors)
+
+
 class Tensors(NamedTuple):
     """The same of all buffers of a program, as columns."""
 
@@ -93,6 +107,7 @@ class Program:
     places: dict[tuple[CodeType, int], int] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
     loops: list[Loop] = field(default_factory=list)
+    presets: list[Preset] = field(default_factory=list)  # where they are computed later
     updates: dict[int, tuple[str, bool]] = field(default_factory=dict)  # by cost: sim.loops
     reduced: set[int] = field(default_factory=set)  # instructions that reduce over a loop
     edges: dict[int, list[int]] = field(default_factory=dict)  # who else an instruction waits for

@@ -8,12 +8,17 @@ before it.
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from trnlab.sim.program import BufferFacts, Loop, Program
+from trnlab.sim.program import BufferFacts, Loop, Preset, Program
 
 LEAST = 3  # iterations; in shorter loops there is nothing to win
+
+
+class Unclear(Exception):
+    """Something happened while loops were followed that is told better by running all of them."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Mark:
     costs: int
     places: int
     reduced: int
+    presets: int
     others: tuple[int, ...]  # what no iteration after the first may add to
 
     @classmethod
@@ -34,7 +40,7 @@ class Mark:
         """How much there is now."""
         return cls(
             len(program.heads), len(program.operands), len(program.buffers), len(program.loops),
-            len(program.costs), len(program.places), len(program.reduced),
+            len(program.costs), len(program.places), len(program.reduced), len(program.presets),
             (len(program.notes), len(program.updates), len(program.edges), len(program.instances)),
         )  # fmt: skip
 
@@ -43,6 +49,7 @@ def undo(program: Program, mark: Mark) -> None:
     """Takes back what was recorded since then."""
     del program.heads[mark.heads :], program.operands[mark.operands :]
     del program.buffers[mark.buffers :], program.loops[mark.loops :], program.costs[mark.costs :]
+    del program.presets[mark.presets :]
     for number in [n for n in program.updates if n >= mark.costs]:
         del program.updates[number]
     if len(program.reduced) > mark.reduced:
@@ -101,6 +108,7 @@ class Progression:
         for number in range(count):
             start, tensors = first.heads // 3 + number * heads, first.buffers + number * made
             program.loops += [inner.later(start, tensors) for inner in last.loops]
+            program.presets += [preset.later(start, tensors) for preset in last.presets]
             program.reduced.update(start + n for n in last.reduced)
             if loop is not None:
                 loop.starts.append(start)
@@ -109,7 +117,7 @@ class Progression:
 
 @dataclass(frozen=True)
 class _Block:
-    """What one iteration recorded; loops and what reduces over them count from its start."""
+    """What one iteration recorded; loops, presets and what reduces count from its start."""
 
     start: Mark
     heads: np.ndarray
@@ -118,6 +126,7 @@ class _Block:
     tensors: list[BufferFacts]
     loops: list[Loop]
     reduced: list[int]
+    presets: list[Preset]
 
     @classmethod
     def of(cls, program: Program, begin: Mark, end: Mark) -> "_Block":
@@ -134,6 +143,7 @@ class _Block:
             sorted(n - first for n in program.reduced if first <= n < end.heads // 3)
             if end.reduced > begin.reduced
             else [],
+            [p.later(-first, -begin.buffers) for p in program.presets[begin.presets : end.presets]],
         )
 
     def like(self, other: "_Block") -> bool:
@@ -146,4 +156,8 @@ class _Block:
             and bool((self.own == other.own).all())
             and self.loops == other.loops
             and self.reduced == other.reduced
+            and self._presets() == other._presets()
         )
+
+    def _presets(self) -> list[tuple[Any, ...]]:
+        return [(*preset[:-1], preset.values.tobytes()) for preset in self.presets]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from math import prod
 from typing import Any
+from weakref import WeakMethod
 
 import numpy as np
 
@@ -33,9 +34,12 @@ class Blocks:
     __array_ufunc__ = None
 
     def __init__(
-        self, tiles: np.ndarray, maker: Callable[[tuple[int, ...]], OldTensor] | None = None
+        self,
+        tiles: np.ndarray,
+        maker: Callable[[tuple[int, ...]], OldTensor] | None = None,
+        whole: "Blocks | None" = None,
     ) -> None:
-        self.tiles, self.maker = tiles, maker
+        self.tiles, self.maker, self.whole = tiles, maker, whole
         first = tiles.flat[0]
         self.dtype, self.space = first.dtype, first.space
         self.shape: tuple[int, ...] = (*tiles.shape, *first.shape)
@@ -49,10 +53,7 @@ class Blocks:
                 if number.__class__ not in NUMBERS or not 0 <= number < count:
                     break
             else:
-                tile = self.tiles[numbers]
-                if tile is None and self.maker is not None:
-                    tile = self.tiles[numbers] = self.maker(numbers)
-                return tile[key[len(counts) :]]
+                return self._tile(numbers)[key[len(counts) :]]
         self.fill()
         parts = without_ellipsis(key if isinstance(key, tuple) else (key,), self.ndim)
         block = len(counts)
@@ -62,7 +63,7 @@ class Blocks:
             return picked[rest] if rest else picked
         if rest:
             picked = _each(picked, lambda tile: tile[rest])
-        return Blocks(picked)
+        return Blocks(picked, whole=self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         from trnlab.nki.legacy.pending import assign
@@ -73,14 +74,26 @@ class Blocks:
         """Makes all tiles that are not there yet."""
         if self.maker is not None:
             for numbers in np.ndindex(*self.counts):
-                if self.tiles[numbers] is None:
-                    self.tiles[numbers] = self.maker(numbers)
+                self._tile(numbers)
             self.maker = None
 
     def view(self, dtype: Any) -> "Blocks":
         """The same bytes read as another dtype."""
         self.fill()
-        return Blocks(_each(self.tiles, lambda tile: tile.view(dtype)))
+        return Blocks(_each(self.tiles, lambda tile: tile.view(dtype)), whole=self)
+
+    def find(self, number: int) -> Buffer | None:
+        """The tensor with that number, where it is one of these tiles, which were made in order."""
+        at = number - self.tiles.flat[0].storage.index
+        if not 0 <= at < self.tiles.size:
+            return None
+        return self._tile(tuple(map(int, np.unravel_index(at, self.counts)))).storage
+
+    def _tile(self, numbers: tuple[int, ...]) -> OldTensor:
+        tile = self.tiles[numbers]
+        if tile is None and self.maker is not None:
+            tile = self.tiles[numbers] = self.maker(numbers)
+        return tile
 
     def assert_shape(self, shape: Any) -> "Blocks":
         """Raises BadArguments unless the tensor has this shape."""
@@ -133,8 +146,16 @@ def blocked(
         buffer = run.buffer(space, kind, shape, label, places.get(index))
         tiles[index] = whole(buffer, OldTensor)
         if block and not placed and run.more(buffer, names[1:]):
-            return Blocks(tiles, partial(_tile, buffer, names, tiles.shape))
-    return Blocks(tiles) if block else tiles[()]
+            return _known(Blocks(tiles, partial(_tile, buffer, names, tiles.shape)))
+    return _known(Blocks(tiles)) if block else tiles[()]
+
+
+def _known(made: Blocks) -> Blocks:
+    """Lets the run find the tensors of logical tiles by number, as long as a kernel has them."""
+    run = running()
+    if run.values:
+        run.families.append(WeakMethod(made.find))
+    return made
 
 
 def _tile(

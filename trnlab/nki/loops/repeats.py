@@ -15,14 +15,14 @@ from types import FrameType, FunctionType
 from typing import Any
 
 from trnlab.isa.tile import Buffer
-from trnlab.nki.jit import Launch, Unclear, in_kernel, launch
+from trnlab.nki.jit import Launch, in_kernel, launch
 from trnlab.nki.loops.harmless import harmless_here, is_tensor
 from trnlab.nki.loops.steady import Body, body_at
 from trnlab.nki.loops.unread import Unread, Watch, plain
 from trnlab.nki.subset import called_by, plain_function
 from trnlab.sim.core import PACKAGE
 from trnlab.sim.program import Loop
-from trnlab.sim.progression import LEAST, Mark, Progression, undo
+from trnlab.sim.progression import LEAST, Mark, Progression, Unclear, undo
 
 SAMPLES = 3  # iterations in which two that follow each other are alike, or all are run
 
@@ -61,14 +61,17 @@ def followed(
     """
     here = launch()
     following = _Following(here, values, frame, body, loop, index)
+    if not here.watches:
+        here.run.follow()
     here.watches.append(following.watch)
-    here.run.tensors = here.run.tensors or []
     try:
         yield from following.run()
+        following.leave()
     finally:
-        here.watches.remove(following.watch)
-        if not here.watches:
-            here.run.tensors = None
+        if following.watch in here.watches:  # left before its end
+            here.watches.remove(following.watch)
+            if not here.watches:
+                here.run.leave()
 
 
 def look() -> None:
@@ -149,18 +152,17 @@ class _Following:
         self.here.followed = True
         self.before = self._carried()
         program, last = self.here.run.program, len(self.values) - 1
-        begin = Mark.of(program)
+        begin, before = Mark.of(program), self._state()
         yield self.turn(0)
         first, state = self.mark(), self._state()
         self.watch.first = False
-        if not self.steady():
+        if not self.steady() or (self.here.run.values and self._found(before, state)):
             yield from self.rest(1)
             return
-        yield self.turn(last)
+        with self.early():
+            yield self.turn(last)
         marks = [begin, first, self.mark()]
-        if self._state() != state:
-            raise Unclear  # that is not taken back
-        good = self.steady()
+        good = self.unchanged(state) and self.steady()
         even = good and not (self.watch.bends or self.watch.begins)
         found = Progression.found(program, marks, last) if even else None
         if found is not None:
@@ -175,7 +177,7 @@ class _Following:
     def between(self, found: Progression, marks: list[Mark]) -> Iterator[Any]:
         """Writes what lies between the first and the last iteration, which have run."""
         run, last = self.here.run, len(self.values) - 1
-        self.undo(marks[1])
+        self.undo(marks[1], wholly=self.loop is None)
         if self.loop is None:  # handles of instructions know where those are
             found.write(run.program, last - 1, None)
             yield from self.rest(last)
@@ -200,9 +202,10 @@ class _Following:
             if number > self.watch.begins:
                 found = Progression.found(program, marks)
         done = len(marks) - 1
-        yield self.turn(last - 1)
+        with self.early():
+            yield self.turn(last - 1)
         end = self.mark()
-        good = self.steady() and self._state() == state
+        good = self.unchanged(state) and self.steady()
         good = good and found.predicts(program, marks[-1], end, last - done)
         self.undo(marks[-1])
         if good:
@@ -214,9 +217,19 @@ class _Following:
         return Unread(self.values[number], {self.watch: self.values.step})
 
     def rest(self, number: int) -> Iterator[int]:
+        self.leave()
         for turn in range(number, len(self.values)):
             self.count()
             yield self.index(turn, self.values[turn])
+
+    def leave(self) -> None:
+        """No iteration is written from here on; the outermost such loop computes its values."""
+        here = self.here
+        if self.watch in here.watches:
+            here.watches.remove(self.watch)
+            if not here.watches:
+                self.settle()
+                here.run.end()
 
     def settle(self) -> None:
         """Issues the instruction that is held back, if there is one."""
@@ -235,29 +248,63 @@ class _Following:
         self.settle()
         return Mark.of(self.here.run.program)
 
-    def undo(self, mark: Mark) -> None:
-        """Takes back an iteration that was run too early."""
+    @contextmanager
+    def early(self) -> Iterator[None]:
+        """An iteration is run before its turn."""
+        later = self.here.run.later
+        if later is not None:
+            later.early += 1
+        yield  # not undone by an error: what it says holds for this iteration
+        if later is not None:
+            later.early -= 1
+
+    def undo(self, mark: Mark, *, wholly: bool = True) -> None:
+        """Takes back an iteration that was run too early; Python goes on there unless ``wholly``."""
         run = self.here.run
         known = len(run.program.costs) == mark.costs and len(run.program.places) == mark.places
         undo(run.program, mark)
         if not known:
             run.forget(mark.costs)
+        if wholly and run.later is not None:
+            run.later.undo(mark.buffers)
         if self.loop is not None:
             del self.loop.starts[-1], self.loop.tensors[-1]
 
     def steady(self) -> bool:
         """Whether an iteration left Python as it was, and nobody has looked at the variable."""
-        names = self.frame.f_locals
+        names, later = self.frame.f_locals, self.here.run.later
         kept = all(names.get(name, self) is value for name, value in self.before.items())
         return (
             kept
             and not self.watch.looked
+            and not (later is not None and later.asked)
             and all(is_tensor(names.get(name)) for name in self.tensors)
         )
 
     def _carried(self) -> dict[str, Any]:
         names = self.frame.f_locals
         return {name: names.get(name, self) for name in self.body.carried}
+
+    def unchanged(self, state: tuple[int, ...]) -> bool:
+        """Whether an iteration that was run too early added nothing to what a launch counts.
+
+        With values what it found is taken back, and found again when its turn comes.
+        """
+        now, run = self._state(), self.here.run
+        if run.values and self._found(now, state):
+            for kept, count in ((run.found, state[0]), (run.warned, state[1])):
+                while len(kept) > count:
+                    kept.popitem()
+            if self._state() == state:
+                return False
+        if now != state:
+            raise Unclear  # that is not taken back
+        return True
+
+    @staticmethod
+    def _found(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+        """Whether between two states something was found to be wrong."""
+        return one[:2] != other[:2]
 
     def _state(self) -> tuple[int, ...]:
         """What else a launch counts, and no iteration after the first may add to."""
