@@ -95,7 +95,7 @@ class Later:
             if form is not None:
                 compute(place, form[0], tensors.operands(*form, cells), masks.get(row))
             for tensor in ends:
-                del tensors[tensor]
+                tensors.pop(tensor, None)
         for preset in reversed(presets):
             tensors.preset(preset)
 
