@@ -401,8 +401,8 @@ class Run:
             raise self._nonsense(type(entry.model), operands, error) from error
 
     def finish(self) -> None:
-        """Computes what was put off and checks what only the whole program shows."""
-        self.executor.groups.flush()
+        """Begins to compute what still waits, and checks what only the whole program shows."""
+        self.executor.groups.start()
         for name in self.executor.unfollowed:
             self.note(f"{name} was not computed in higher precision: its results count as right")
         for (function, place), (wrong, of) in self.doubts.items():

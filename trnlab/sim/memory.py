@@ -128,6 +128,12 @@ def write(tile: Tile, values: np.ndarray) -> None:
         mark_written(tile, covers)
 
 
+def open_for(tile: Tile) -> np.ndarray:
+    """The bytes of a tile, to be overwritten before anybody looks at them."""
+    change(tile, covers_all(tile))
+    return _target(tile)
+
+
 def _target(tile: Tile) -> np.ndarray:
     """The bytes of a tile to be overwritten, in its tensor's own memory."""
     data, here = tile.storage.data, tile.layout

@@ -43,7 +43,7 @@ class Ahead(Generic[T]):
 def products(blocks: list[Block[T]]) -> list[np.ndarray]:
     """The products of blocks; infinities and NaN are nothing special."""
     with np.errstate(all="ignore"):
-        return [product(block.pairs) for block in blocks]
+        return [product(block.pairs, block.target) for block in blocks]
 
 
 def worth_it(blocks: list[Block[T]]) -> bool:

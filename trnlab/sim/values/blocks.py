@@ -13,12 +13,16 @@ T = TypeVar("T")
 
 @dataclass(eq=False, slots=True)
 class Block(Generic[T]):
-    """A product, and whose results are which part of it: first row, first column, rows, columns."""
+    """A product, and whose results are which part of it: first row, first column, rows, columns.
+
+    ``target`` is where it goes, if not to an array of its own.
+    """
 
     pairs: list[Pair]
     members: list[tuple[T, int, int, int, int]]
     rows: int
     columns: int
+    target: np.ndarray | None = None
 
     @classmethod
     def of(cls, member: T, pairs: list[Pair]) -> "Block[T]":
@@ -71,10 +75,10 @@ def blocks_of(products: list[tuple[T, list[Pair]]]) -> list[Block[T]]:
     return blocks
 
 
-def product(pairs: list[Pair]) -> np.ndarray:
+def product(pairs: list[Pair], target: np.ndarray | None = None) -> np.ndarray:
     """The sum of the products of pairs."""
     left, right = pairs[0]
-    total = np.matmul(left.wide().T, right.wide())
+    total = np.matmul(left.wide().T, right.wide(), out=target)
     part = np.empty_like(total) if len(pairs) > 1 else None
     for left, right in pairs[1:]:
         total += np.matmul(left.wide().T, right.wide(), out=part)

@@ -179,6 +179,7 @@ class Groups:
             return False
         for part, number in parts:
             self.waiting[number].stores.append(part)
+            memory.mark_written(part, memory.covers_all(part))
         return True
 
     def _show(self, tile: Tile, number: int) -> bool:
@@ -220,6 +221,8 @@ class Groups:
         if not worth_it(blocks):
             self.flush()
             return
+        for block in blocks:
+            block.target = _target(block)
         for group in groups:
             group.ahead = True
         self.ahead = Ahead(blocks)
@@ -236,6 +239,8 @@ class Groups:
             done += self.ahead.results()
             self.ahead = None
         blocks = blocks_of([(g, g.pairs) for g in groups if g.alive and not g.ahead])
+        for block in blocks:
+            block.target = _target(block)
         done += zip(blocks, products(blocks), strict=True)
         with np.errstate(all="ignore"):
             for block, total in done:
@@ -277,6 +282,24 @@ def _parts(dst: Tile, src: Tile, copied: Copied) -> list[tuple[Tile, int]]:
     return parts
 
 
+def _target(block: Block[Group]) -> np.ndarray | None:
+    """Where in HBM all of a block is stored, if that is one place and takes sums as they are."""
+    stores = [group.stores[0] for group, *_ in block.members if len(group.stores) == 1]
+    if len(stores) < len(block.members) or any(group.base for group, *_ in block.members):
+        return None
+    first, buffer = stores[0].offset, stores[0].storage
+    strides = stores[0].layout.strides
+    for store, (group, row, column, *shape) in zip(stores, block.members, strict=True):
+        here = store.layout
+        fp32 = here.dtype == group.dst.layout.dtype == np.float32
+        in_place = store.storage is buffer and store.offset == first + row * strides[0] + column
+        lies = here.strides == strides and strides[1:] == (1,) and here.shape == tuple(shape)
+        if not (fp32 and in_place and lies):
+            return None
+    bytes_of = [memory.open_for(store) for store in stores][0].strides
+    return np.ndarray((block.rows, block.columns), np.float32, buffer.data, 4 * first, bytes_of)
+
+
 def _share_out(block: Block[Group], total: np.ndarray, narrow: Rounding) -> None:
     """Gives each group of a block its part of the product."""
     shown = sum(
@@ -284,12 +307,14 @@ def _share_out(block: Block[Group], total: np.ndarray, narrow: Rounding) -> None
         for group, _, _, rows, columns in block.members
         if any(spot.tile() for spot in (group.dst, *group.copies))
     )
-    keep = shown * WORTH >= total.size
+    keep = block.target is None and shown * WORTH >= total.size
     for group, row, column, rows, columns in block.members:
         part = total[row : row + rows, column : column + columns]
         if group.base is not None:
             part = part + sums.addend(group.base, group.accumulate).reshape(part.shape)
         _finish(group, part, narrow, keep)
+        if block.target is None:
+            _store(group, part, narrow)
 
 
 def _finish(group: Group, total: np.ndarray, narrow: Rounding, keep: bool) -> None:
@@ -304,6 +329,11 @@ def _finish(group: Group, total: np.ndarray, narrow: Rounding, keep: bool) -> No
         tile = spot.tile()
         if tile is not None:
             _put(tile, narrow(values, tile.dtype), keep)
+
+
+def _store(group: Group, total: np.ndarray, narrow: Rounding) -> None:
+    """Writes a sum to where it was stored in HBM."""
+    values = formats.widen(narrow(total, group.dst.layout.dtype), group.dst.layout.dtype)
     for tile in group.stores:
         memory.write(tile, narrow(values, tile.dtype)[...])  # a view is never adopted
 
