@@ -66,20 +66,38 @@ def rows(run):
 
 
 def both_ways(kernel, args, runs, **how):
-    """Records a kernel iteration by iteration and followed; the two must be the same."""
-    told = []
-    for loops in (False, True):
-        runs.clear()
-        settings = jit.Settings(values=False, timed=False, strict=False, loops=loops, **how)
-        try:
-            jit.simulate(kernel, args, {}, settings)
-            error = None
-        except Exception as raised:
-            error = f"{type(raised).__name__} {raised}"
-        told.append((error, rows(runs[-1]) if runs else None))
-    plain, followed = told
+    """Records a kernel iteration by iteration and followed; the two must be the same.
+
+    And compute the same, where values are wanted: whole numbers, whose sums are exact.
+    """
+    whole = [
+        np.random.default_rng(0).integers(-4, 5, a.shape).astype(a.dtype)
+        if isinstance(a, np.ndarray) and a.dtype.kind == "f" else a for a in args
+    ]  # fmt: skip
+    plain, followed = (told(kernel, whole, runs, True, loops, how) for loops in (False, True))
+    assert plain == followed
+    plain, followed = (told(kernel, args, runs, False, loops, how) for loops in (False, True))
     assert plain == followed
     return runs[-1].program if runs else None
+
+
+def told(kernel, args, runs, values, loops, how):
+    """All that can be known of a run: an error, what was recorded and what was computed."""
+    runs.clear()
+    settings = jit.Settings(values=values, timed=False, strict=False, loops=loops, **how)
+    mine, computed, error = [np.copy(a) for a in args], None, None
+    try:
+        computed = jit.simulate(kernel, mine, {}, settings).outputs
+    except Exception as raised:
+        error = f"{type(raised).__name__} {raised}"
+    return error, rows(runs[-1]) if runs else None, values and repr_of([*mine, computed])
+
+
+def repr_of(value):
+    """Arrays by their bytes, wherever they are."""
+    if isinstance(value, (list, tuple)):
+        return [repr_of(part) for part in value]
+    return np.asarray(value).tobytes()
 
 
 @entry.jit
@@ -98,7 +116,8 @@ def test_iterations_between_the_first_and_the_last_are_written(runs, written):
     program = both_ways(tiled, (X,), runs)
     assert program is not None
     assert program.count == 3 * 64
-    assert written == [6, 6, 6, 6]  # the inner loop in three turns of the outer one, and that
+    # The inner loop in three turns of the outer one, and that; with values and without.
+    assert written == 2 * [6, 6, 6, 6]
 
 
 @entry.jit
@@ -298,7 +317,7 @@ def test_a_kernel_is_recorded_alike_both_ways(kernel, runs):
 
 def test_the_loops_of_helpers_are_followed_too(runs, written):
     both_ways(calls_what_loads, (X,), runs)
-    assert len(written) == 1  # `parts` is the helper's own; its loop keeps a list and runs
+    assert len(written) == 2 * 1  # `parts` is the helper's own; its loop keeps a list and runs
 
 
 @older.jit

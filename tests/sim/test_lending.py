@@ -166,9 +166,9 @@ def test_products_that_form_a_rectangle_are_one(order, monkeypatch):
     """Four sums are copied to halves of two tiles, and each tile is stored at once."""
     shapes = []
 
-    def seen(pairs):
+    def seen(pairs, target):
         shapes.append((pairs[0][0].shape, pairs[0][1].shape))
-        return product(pairs)
+        return product(pairs, target)
 
     product = blocks.product
     monkeypatch.setattr("trnlab.sim.values.ahead.product", seen)

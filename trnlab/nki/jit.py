@@ -21,7 +21,14 @@ from trnlab.machine.chip import Chip
 from trnlab.nki.arguments import Arguments
 from trnlab.nki.blame import called
 from trnlab.nki.grids import instances_of, size_of
-from trnlab.nki.judging import check_nested, check_target, may_follow, read_source, run_for
+from trnlab.nki.judging import (
+    check_nested,
+    check_target,
+    may_follow,
+    read_source,
+    run_for,
+    tell_again,
+)
 from trnlab.nki.modes import few_collections, set_rounding
 from trnlab.nki.order import add_edges
 from trnlab.nki.receipt import meta_of, name_of, passes_of
@@ -65,12 +72,6 @@ class Launch:
     follows: bool = False  # iterations of loops may be written instead of run
     followed: bool = False  # some may have been
     watches: list[Any] = field(default_factory=list)  # on the loops that are followed now
-
-    @property
-    def unsure(self) -> bool:
-        """Whether what went wrong now may read otherwise where every iteration is run."""
-        later = self.run.later
-        return (self.followed and not self.run.values) or (later is not None and later.early > 0)
 
     def start(self, core: int, ids: tuple[int, ...], next_shared: int = 0) -> None:
         """An instance of the kernel starts, or goes on."""
@@ -274,12 +275,10 @@ def _attempt(
         with _following(kernel, here.follows):
             returned = execute(here, kernel, bound)
         bound.check_outputs(returned)
-        if here.unsure and before != (len(run.found), len(run.warned)):
+        if here.followed and not run.values and before != (len(run.found), len(run.warned)):
             raise Unclear
     except Exception as last:
-        if here.unsure:
-            raise Unclear from None
-        run.catch_up()
+        tell_again(here, bound, last)
         if not isinstance(last, ProgramError):
             raise  # else nothing after this has a meaning, but what came before counts
         last.place = last.place or run.here()

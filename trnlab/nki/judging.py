@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
-from trnlab.errors import BadArguments
+from trnlab.errors import BadArguments, NotModelled
 from trnlab.isa.rules import NEWEST, OLDER, RELEASES, Compiler, version_of
 from trnlab.machine.chip import Chip
 from trnlab.nki.subset import SHARED, argument_findings, findings
 from trnlab.sim.core import Run
+from trnlab.sim.progression import Unclear
 from trnlab.sim.values.execute import Executor
 
 # The last release that compiles the older API (SDK 2.29) knows two generations of cores.
@@ -57,6 +58,25 @@ def may_follow(run: Run, instances: int) -> bool:
     """Whether what iterations of loops compute may be put off, where values are wanted."""
     alone = instances == run.cores == 1
     return not run.values or (alone and type(run.executor) is Executor)
+
+
+def tell_again(here: Any, bound: Any, error: Exception) -> None:
+    """Raises Unclear where an error may read otherwise if every iteration of a loop is run.
+
+    Else computes what was put off, which may be wrong as well. Where the caller's arrays are
+    written already, the kernel cannot run again.
+    """
+    run = here.run
+    early = isinstance(error, Unclear) or (run.later is not None and run.later.early > 0)
+    if not run.values:
+        if here.followed:
+            raise Unclear from None
+    elif not early:
+        run.catch_up()
+    elif not bound.inputs & run.program.written(run.later.row if run.later else None):
+        raise Unclear from None
+    elif isinstance(error, Unclear):
+        raise NotModelled("a value that is asked for in this loop", "Settings(loops=False)")
 
 
 def read_source(run: Run, kernel: Any, values: Iterable[Any]) -> None:

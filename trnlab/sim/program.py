@@ -167,10 +167,13 @@ class Program:
         number = np.repeat(np.arange(self.count), counts)
         return number, np.arange(len(number)) - starts[number] < writes[number]
 
-    def written(self) -> set[int]:
-        """The buffers that some instruction writes."""
+    def written(self, before: int | None = None) -> set[int]:
+        """The buffers that some instruction writes, of all or of those before one."""
         buffers = np.frombuffer(self.operands, np.int64)[::3]
-        return set(np.unique(buffers[self.accesses()[1]]).tolist())
+        instruction, writes = self.accesses()
+        if before is not None:
+            writes &= instruction < before
+        return set(np.unique(buffers[writes]).tolist())
 
     def first_write(self, buffer: int) -> int:
         """The line, by number, of the first instruction that writes a buffer."""

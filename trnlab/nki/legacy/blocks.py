@@ -89,7 +89,7 @@ class Blocks:
             return None
         return self._tile(tuple(map(int, np.unravel_index(at, self.counts)))).storage
 
-    def _tile(self, numbers: tuple[int, ...]) -> OldTensor:
+    def _tile(self, numbers: tuple[int, ...]) -> Any:
         tile = self.tiles[numbers]
         if tile is None and self.maker is not None:
             tile = self.tiles[numbers] = self.maker(numbers)

@@ -156,13 +156,13 @@ class _Following:
         yield self.turn(0)
         first, state = self.mark(), self._state()
         self.watch.first = False
-        if not self.steady() or (self.here.run.values and self._found(before, state)):
+        if not self.steady() or (self.here.run.values and state != before):
             yield from self.rest(1)
             return
         with self.early():
             yield self.turn(last)
-        marks = [begin, first, self.mark()]
-        good = self.unchanged(state) and self.steady()
+            marks = [begin, first, self.mark()]
+            good = self.unchanged(state) and self.steady()
         even = good and not (self.watch.bends or self.watch.begins)
         found = Progression.found(program, marks, last) if even else None
         if found is not None:
@@ -204,8 +204,8 @@ class _Following:
         done = len(marks) - 1
         with self.early():
             yield self.turn(last - 1)
-        end = self.mark()
-        good = self.unchanged(state) and self.steady()
+            end = self.mark()
+            good = self.unchanged(state) and self.steady()
         good = good and found.predicts(program, marks[-1], end, last - done)
         self.undo(marks[-1])
         if good:
@@ -254,12 +254,12 @@ class _Following:
         later = self.here.run.later
         if later is not None:
             later.early += 1
-        yield  # not undone by an error: what it says holds for this iteration
+        yield  # an error does not end it: nobody goes on from there
         if later is not None:
             later.early -= 1
 
     def undo(self, mark: Mark, *, wholly: bool = True) -> None:
-        """Takes back an iteration that was run too early; Python goes on there unless ``wholly``."""
+        """Takes back an iteration that was run early; Python goes on in it unless ``wholly``."""
         run = self.here.run
         known = len(run.program.costs) == mark.costs and len(run.program.places) == mark.places
         undo(run.program, mark)
@@ -290,21 +290,15 @@ class _Following:
 
         With values what it found is taken back, and found again when its turn comes.
         """
-        now, run = self._state(), self.here.run
-        if run.values and self._found(now, state):
+        run = self.here.run
+        same = self._state() == state
+        if run.values:
             for kept, count in ((run.found, state[0]), (run.warned, state[1])):
                 while len(kept) > count:
                     kept.popitem()
-            if self._state() == state:
-                return False
-        if now != state:
+        if self._state() != state:
             raise Unclear  # that is not taken back
-        return True
-
-    @staticmethod
-    def _found(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-        """Whether between two states something was found to be wrong."""
-        return one[:2] != other[:2]
+        return same
 
     def _state(self) -> tuple[int, ...]:
         """What else a launch counts, and no iteration after the first may add to."""

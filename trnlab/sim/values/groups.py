@@ -284,9 +284,10 @@ def _parts(dst: Tile, src: Tile, copied: Copied) -> list[tuple[Tile, int]]:
 
 def _target(block: Block[Group]) -> np.ndarray | None:
     """Where in HBM all of a block is stored, if that is one place and takes sums as they are."""
-    stores = [group.stores[0] for group, *_ in block.members if len(group.stores) == 1]
-    if len(stores) < len(block.members) or any(group.base for group, *_ in block.members):
+    groups = [group for group, *_ in block.members]
+    if any(group.base is not None or len(group.stores) != 1 for group in groups):
         return None
+    stores = [group.stores[0] for group in groups]
     first, buffer = stores[0].offset, stores[0].storage
     strides = stores[0].layout.strides
     for store, (group, row, column, *shape) in zip(stores, block.members, strict=True):
@@ -296,8 +297,10 @@ def _target(block: Block[Group]) -> np.ndarray | None:
         lies = here.strides == strides and strides[1:] == (1,) and here.shape == tuple(shape)
         if not (fp32 and in_place and lies):
             return None
-    bytes_of = [memory.open_for(store) for store in stores][0].strides
-    return np.ndarray((block.rows, block.columns), np.float32, buffer.data, 4 * first, bytes_of)
+    corner, *_ = [memory.open_for(store) for store in stores]
+    return np.ndarray(
+        (block.rows, block.columns), np.float32, buffer.data, 4 * first, corner.strides
+    )
 
 
 def _share_out(block: Block[Group], total: np.ndarray, narrow: Rounding) -> None:
