@@ -339,14 +339,12 @@ class Run:
                 self._compute(entry, operands, mask)
             else:
                 self.later.put_off(entry, operands, mask)
-                if self.tensors is None:  # the loop was left before its end
-                    self.end()
 
     def follow(self) -> None:
         """Iterations may be written from here on: tensors are kept, and values are put off."""
         self.catch_up()
         self.tensors = []
-        self.later = Later(self.program, self.tensors) if self.values else None
+        self.later = Later(self, self.tensors) if self.values else None
 
     def leave(self) -> None:
         """The loops that were followed were left before their end."""
@@ -361,23 +359,8 @@ class Run:
 
     def catch_up(self) -> None:
         """Computes what was put off."""
-        later, at = self.later, self.at
-        if later is None:
-            return
-        self.later = None
-        later.asked = True
-        self.families = [family for family in self.families if family() is not None]
-        try:
-            later.catch_up(self._compute_row, self.families)
-        except ProgramError as error:
-            error.place = error.place or self.here()
-            raise
-        finally:
-            self.later, self.at = later, at
-
-    def _compute_row(self, place: int, entry: Entry, operands: tuple[Any, ...], mask: Any) -> None:
-        self.at = place
-        self._compute(entry, operands, mask)
+        if self.later is not None:
+            self.later.catch_up()
 
     def switch(self, core: int) -> None:
         """Another core of the launch runs from here on."""
@@ -390,8 +373,7 @@ class Run:
 
     def _compute(self, entry: Entry, operands: tuple[Any, ...], mask: Any) -> None:
         try:
-            executor = self._executor if self.later is None else self.executor
-            executor.compute(entry, operands, mask)
+            self.executor.compute(entry, operands, mask)
         except OutOfBounds as error:
             error.given |= described(type(entry.model), operands)
             raise

@@ -11,25 +11,25 @@ from typing import Any
 
 import numpy as np
 
+from trnlab.errors import ProgramError
 from trnlab.isa.tile import LAYOUTS, Buffer, Tile
 from trnlab.sim import memory
 from trnlab.sim.program import Preset, Program
 from trnlab.sim.progression import Unclear
 from trnlab.sim.values.execute import Entry
 
-Compute = Callable[[int, Entry, tuple[Any, ...], Any], None]  # the first says at which line
 Find = Callable[[], Callable[[int], Buffer | None] | None]  # weak
 
 
 class Later:
-    """What a run has recorded but not computed.
+    """What a `Run` has recorded but not computed.
 
     ``early`` counts iterations that are run before their turn, in which nobody can be told a value;
     ``asked`` says that somebody wanted one.
     """
 
-    def __init__(self, program: Program, tensors: list[Buffer]) -> None:
-        self.program, self.tensors = program, tensors
+    def __init__(self, run: Any, tensors: list[Buffer]) -> None:
+        self.run, self.program, self.tensors = run, run.program, tensors
         self.forms: dict[int, tuple[Entry, list[Any]]] = {}  # operands but for tiles, by cost
         self.outer: dict[int, Buffer] = {}
         self.masks: dict[int, Any] = {}
@@ -52,6 +52,8 @@ class Later:
             self.asked = True
         for position, item in entry.picks:
             self._see(operands[position] if item < 0 else operands[position][item])
+        if self.first == maxsize:
+            self.run.end()
 
     def hold(self, tile: Tile, values: np.ndarray) -> None:
         """Takes over bytes that are there without an instruction."""
@@ -74,15 +76,30 @@ class Later:
             self.tensors.pop()
 
     def leave(self) -> None:
-        """The loop was left before its end: tensors that are made from now on are not known."""
+        """The loop was left before its end: what comes next is the last that is put off.
+
+        Tensors that are made from now on are not known.
+        """
         self.first = maxsize
 
-    def catch_up(self, compute: Compute, families: list[Find]) -> None:
+    def catch_up(self) -> None:
         """Computes all that waits."""
         if self.early:
             raise Unclear
-        program, first = self.program, self.row
-        tensors = _Tensors(program, self.outer, self.tensors, families)
+        run, at, self.asked = self.run, self.run.at, True
+        run.later = None
+        run.families = [family for family in run.families if family() is not None]
+        try:
+            self._compute()
+        except ProgramError as error:
+            error.place = error.place or run.here()
+            raise
+        finally:
+            run.later, run.at = self, at
+
+    def _compute(self) -> None:
+        run, program, first = self.run, self.program, self.row
+        tensors = _Tensors(program, self.outer, self.tensors, run.families)
         rows, masks = _rows(program, first, self.operand), self.masks
         presets = program.presets[self.preset :][::-1]
         self.tensors.clear()
@@ -93,7 +110,8 @@ class Later:
                 tensors.preset(presets.pop())
             form = self.forms.get(kind)
             if form is not None:
-                compute(place, form[0], tensors.operands(*form, cells), masks.get(row))
+                run.at = place
+                run.compute(form[0], tensors.operands(*form, cells), masks.get(row))
             for tensor in ends:
                 tensors.pop(tensor, None)
         for preset in reversed(presets):
