@@ -137,7 +137,7 @@ def issue_slowly(run: Run, kind: type[Instruction], operands: tuple[Any, ...]) -
     operands = tuple(
         _settled(value, kind, f.name) for value, f in zip(operands, kind.parameters, strict=True)
     )
-    if any(getattr(tile, "address", None) is not None for tile in tiles_in(operands)):
+    if any(hasattr(type(tile), "address") for tile in tiles_in(operands)):
         from trnlab.nki.indirect import issue_indirect
 
         issue_indirect(run, kind, operands)
