@@ -179,7 +179,8 @@ class Groups:
             return False
         for part, number in parts:
             self.waiting[number].stores.append(part)
-            memory.mark_written(part, memory.covers_all(part))
+            if part.storage.written is not True:
+                memory.mark_written(part, memory.covers_all(part))
         return True
 
     def _show(self, tile: Tile, number: int) -> bool:
