@@ -20,4 +20,4 @@ class Settings:
     api_version: str | None = None  # of `nki`; the newest unless said
     keep: bool = False  # the program, so that it can be timed again on other chips
     without: frozenset[str] = frozenset()  # mechanisms of time that are left out
-    loops: bool = True  # whether a run without values may write iterations instead of running them
+    loops: bool = True  # whether iterations may be written instead of run

@@ -1,4 +1,4 @@
-"""Loops whose iterations are written instead of run, where only time is asked for.
+"""Loops whose iterations are written instead of run; what they compute waits for their end.
 
 The first and the last iteration run in Python, with the loop variable `Unread`. If nobody looked at
 it, if the source shows that an iteration leaves Python as it found it, and if what was recorded can
