@@ -254,35 +254,26 @@ def test_a_copy_that_changes_nothing_is_not_made(dtype, update, made):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "length", "reductions", "reciprocals"),
+    ("kernel", "length", "reductions", "reciprocals", "copies"),
     [
-        (attention.through_hbm, 512, 10, 1),
-        (attention.through_hbm, 1024, 34, 1),
-        (attention.fused, 512, 10, 1),
-        (attention.fused, 1024, 36, 2),
+        (attention.through_hbm, 512, 10, 1, 13),
+        (attention.through_hbm, 1024, 34, 1, 42),
+        (attention.fused, 512, 10, 1, 5),
+        (attention.fused, 1024, 36, 2, 26),
     ],
 )
-def test_small_instructions_of_iterations_are_done_together(
-    kernel, length, reductions, reciprocals
-):
-    """As many as in the public traces of these kernels."""
+def test_as_many_instructions_as_in_public_traces(kernel, length, reductions, reciprocals, copies):
     data = [zeros(128, length)] * 3
     names = [span.name for span in simulate(kernel, *data, chip="trn2", values=False)[1]]
-    assert (names.count("tensor_reduce"), names.count("reciprocal")) == (reductions, reciprocals)
-    apart = simulate(kernel, *data, chip="trn2", values=False, without=("batching",))[1]
-    assert [span.name for span in apart].count("reciprocal") == length // 128
-
-
-def test_transposes_share_a_bank_and_leave_it_at_once():
-    """Five copies, as in the public trace: of v, and of the weights in each of four steps."""
-    data = [zeros(128, 512)] * 3
-    copies = [
-        [span.where for span in simulate(attention.fused, *data, chip="trn2", values=False,
-                                         without=off)[1] if span.name == "tensor_copy"]
-        for off in ((), ("bank_sharing",))
-    ]  # fmt: skip
-    turning = copies[0][0]
-    assert [lines.count(turning) for lines in copies] == [5, 20]
+    assert names.count("tensor_reduce") == reductions
+    assert names.count("reciprocal") == reciprocals
+    assert names.count("tensor_copy") == copies
+    steps = length // 128
+    every = simulate(kernel, *data, chip="trn2", values=False, without=("batching",))[1]
+    assert [span.name for span in every].count("reciprocal") == steps
+    every = simulate(kernel, *data, chip="trn2", values=False, without=("bank_sharing",))[1]
+    turned = steps + steps * steps  # of v, and of the weights in each step
+    assert [span.name for span in every].count("tensor_copy") == copies + turned * 3 // 4
 
 
 @nki.jit

@@ -46,7 +46,7 @@ class _Batching:
     def __init__(self, program: Program, core: Core) -> None:
         self.program, self.core = program, core
         self.heads = np.frombuffer(program.heads, np.int64).reshape(-1, 3)
-        self.table = np.frombuffer(program.operands, np.int64).reshape(-1, 3)
+        self.table = np.frombuffer(program.operands, np.int64).reshape(-1, 3).copy()
         self.starts, counts, self.writes = program.spans()
         self.ends = self.starts + counts
         self.number, self.is_write = program.accesses()
@@ -59,10 +59,11 @@ class _Batching:
         heads, rows, at = [self.heads[:0]], [self.table[:0]], 0
         for batch in self._batches():
             self._copy(heads, rows, at, batch.first)
-            for begin, end in pairwise([-1, *batch.together, batch.length]):
+            left_out = self._left_out(batch)
+            for begin, end in pairwise(sorted([-1, *left_out, *batch.together, batch.length])):
                 for start in batch.at(0):
                     self._copy(heads, rows, start + begin + 1, start + end)
-                if end < batch.length:
+                if end in batch.together:
                     self._do_together(heads, rows, batch.at(end))
             at = batch.first + batch.turns * batch.length
         if not at:
@@ -145,6 +146,36 @@ class _Batching:
         others = sum(buffers[t].row_bytes for t in dies if buffers[t].space == "sbuf")
         room = self.core.sbuf.usable - others
         return min(self.core.psum.banks // banks, 1 + room // size)
+
+    def _left_out(self, batch: _Batch) -> list[int]:
+        """Copies out of PSUM that are not made, as far as half of its banks hold what stays."""
+        found: list[int] = []
+        for n in range(batch.length):
+            if (len(found) + 1) * batch.turns > self.core.psum.banks // 2:
+                break
+            if self.costs[self.heads[batch.first + n, 0]].name != "tensor_copy":
+                continue
+            readers = [self._readers(number, batch.length - n) for number in batch.at(n)]
+            if all(readers):
+                found.append(n)
+                for number, rows in zip(batch.at(n), readers, strict=True):
+                    self.table[rows] = self.table[self.starts[number] + 1]
+        return found
+
+    def _readers(self, copy: int, until: int) -> list[int]:
+        """The operands that read what was copied; none where somebody needs the copy in SBUF."""
+        target, source = self.table[self.starts[copy] : self.starts[copy] + 2]
+        wide, whole = LAYOUTS[target[1]], LAYOUTS[source[1]]
+        facts = self.program.buffers[source[0]]
+        size = facts.rows * facts.row_bytes * (facts.space == "psum")
+        if whole.size * whole.itemsize != size or wide.dtype != whole.dtype:
+            return []
+        rows = slice(self.ends[copy], self.ends[copy + until - 1])
+        mine = rows.start + np.flatnonzero(self.table[rows, 0] == target[0])
+        same = mine[self.table[mine, 2] == target[2]]
+        queues = {self.costs[self.heads[n, 0]].queue for n in self.number[same].tolist()}
+        apart = (self.table[mine, 1] == target[1]).all() and not self.is_write[same].any()
+        return same.tolist() if apart and queues <= {"vector", "scalar"} else []
 
     def _copy(self, heads: list[np.ndarray], rows: list[np.ndarray], start: int, stop: int) -> None:
         if stop > start:
