@@ -224,7 +224,9 @@ def score(
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(help="of 127.0.0.1; 0 takes a free one")] = 8711,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="of 127.0.0.1; 0 takes a free one")
+    ] = 8711,
     workers: Annotated[int, typer.Option(min=1, help="candidates at the same time")] = 2,
     token: Annotated[str, typer.Option(envvar="TRNLAB_TOKEN", help="what callers must show")] = "",
 ) -> None:

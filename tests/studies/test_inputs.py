@@ -75,3 +75,24 @@ def test_unknown_dtypes_suggest_the_nearest():
 def test_arrays_have_elements(text):
     with pytest.raises(BadArguments, match="has no elements"):
         make_inputs([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("f32[99999999999,99999999999]", "no tensor of a chip"),
+        (f"f32[{'1,' * 20}]", "no tensor of a chip"),
+        ("f32[99999999,1024]", "does not fit into the memory"),
+    ],
+)
+def test_arrays_that_no_machine_has(text: str, said: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(np.random, "default_rng", lambda _: Full())
+    with pytest.raises(BadArguments, match=said):
+        make_inputs([text])
+
+
+class Full:
+    """A generator on a machine without memory."""
+
+    def uniform(self, *_: object) -> None:
+        raise MemoryError

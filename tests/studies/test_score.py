@@ -271,7 +271,7 @@ def test_a_constant_is_no_result():
         ("def kernel(", "failed", "SyntaxError"),
         ("def f(): f()\nf()", "failed", "RecursionError"),
         ("import os\nos.closerange(0, 64)", "failed", "exit code 1"),
-        ("import os, time\nos.closerange(0, 64)\ntime.sleep(600)", "failed", "and went on"),
+        ("import os, time\nos.closerange(0, 64)\ntime.sleep(600)", "limit", "did nothing"),
         ("open('big', 'wb').write(bytes(1 << 25))", "failed", "File too large"),
         ("import time\ntime.sleep(600)", "limit", "longer than"),
         (
@@ -535,6 +535,9 @@ def test_files_and_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "folder.py").mkdir()
     with pytest.raises(UnknownName, match="no file is called 'folder"):
         score_files("folder.py", "what.py")
+    (tmp_path / "empty.py").write_text("\n")
+    with pytest.raises(BadArguments, match=r"'empty.py' is empty"):
+        score_files("kernel.py", "empty.py")
     (tmp_path / "binary.py").write_bytes(b"\xff\xfe")
     with pytest.raises(BadArguments, match="UTF-8"):
         score_files("kernel.py", "binary.py")
@@ -620,6 +623,15 @@ def descendants(pid: int) -> list[int]:
 
 def _state(pid: int) -> str:
     return _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].strip()[:1]
+
+
+def test_a_port_that_is_taken(service: Service):
+    port = str(service.server_address[1])
+    with pytest.raises(BadArguments, match=f"cannot listen on port {port}"):
+        Service(int(port), 2)
+    found = CliRunner().invoke(cli.app, ["serve", "--port", "99999"])
+    assert found.exit_code == 2
+    assert "65535" in found.output
 
 
 def test_the_service_lives(service: Service):

@@ -64,7 +64,10 @@ def _make(text: str, array: Maker) -> Any:
     if len(shape) > DIMENSIONS or prod(shape) * formats.itemsize(dtype) > LARGEST:
         limit = f"{DIMENSIONS} dimensions and {LARGEST:,} bytes"
         raise BadArguments(f"--in '{text}' is no tensor of a chip", limit=limit)
-    return array(shape, dtype)
+    try:
+        return array(shape, dtype)
+    except MemoryError:
+        raise BadArguments(f"--in '{text}' does not fit into the memory of this machine") from None
 
 
 def _random(shape: tuple[int, ...], dtype: Any, generator: np.random.Generator) -> np.ndarray:

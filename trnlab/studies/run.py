@@ -116,10 +116,12 @@ def run_script(path: str, args: list[str], **changes: Any) -> list[Result]:
     finally:
         sys.argv, sys.path[:] = kept_argv, kept_path
     if not found:
+        known = kernels_in(file)
         raise BadArguments(
             f"{path} called no kernel",
-            {"kernels": ", ".join(kernels_in(file)) or "none with @nki.jit"},
-            fix=f"call one, or name one: trnlab run {path}:KERNEL --in 'f32[128,512]'",
+            {"kernels": ", ".join(known) or "none with @nki.jit"},
+            fix=f"call one, or name one: trnlab run {path}:{[*known, 'KERNEL'][0]} "
+            "--in 'f32[128,512]'",
         )
     return found
 

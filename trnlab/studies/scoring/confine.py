@@ -8,12 +8,11 @@ import os
 import signal
 import site
 import sys
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
-from subprocess import Popen
+from subprocess import PIPE, Popen, run
 from typing import NoReturn
 
 from trnlab.studies.scoring.walls import countable, libc, prctl, within
@@ -22,8 +21,6 @@ from trnlab.studies.scoring.watch import TOGETHER, children
 LINUX = sys.platform == "linux"
 PDEATHSIG, DUMPABLE, SUBREAPER = 1, 4, 36  # of prctl(2)
 NEW_IPC, NEW_USER, NEW_PID, NEW_NET = 0x08000000, 0x10000000, 0x20000000, 0x40000000  # unshare(2)
-KILLED = (-9, 1)  # how a process ends that somebody else ends, on Windows the second
-
 LIMITS = "CPU seconds, memory of each process, sizes of files"
 ALONE = "its processes are in a namespace of their own, and end with it"
 OFFLINE = "no network"
@@ -119,31 +116,35 @@ def end_all() -> None:
             os.waitpid(left[0], 0)
 
 
-def end_group(process: Popen[bytes], patience: float = 0.0) -> int | None:
+def end_group(process: Popen[bytes]) -> int | None:
     """Ends a process that leads its own group, and the group; nobody may have waited for it yet.
 
     Once somebody has, the number of the group can be that of others. How it ended if that was by
-    itself, within ``patience`` in seconds: as `Popen.returncode`, None otherwise.
+    itself, as `Popen.returncode`, None otherwise.
     """
-    until = time.monotonic() + patience
-    while not (alone := _has_ended(process)) and time.monotonic() < until:
-        time.sleep(0.01)
+    alone = has_ended(process)
     if process.returncode is None:
         with suppress(AttributeError, ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     code = process.wait()
-    return code if alone or code not in KILLED else None
+    return code if alone else None
 
 
-def _has_ended(process: Popen[bytes]) -> bool:
+def has_ended(process: Popen[bytes]) -> bool:
     """Whether it has, without waiting for it where that would free its number."""
     if not hasattr(os, "killpg"):  # Windows keeps numbers as long as somebody may ask
         return process.poll() is not None
-    try:
-        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
-    except (AttributeError, ChildProcessError):  # macOS has no waitid before Python 3.13
-        return False
+    if hasattr(os, "waitid"):
+        how = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        with suppress(ChildProcessError):
+            return os.waitid(os.P_PID, process.pid, how) is not None
+        return True
+    # macOS before Python 3.13; where nobody can say it counts as ended
+    with suppress(OSError):
+        asked = ["ps", "-o", "stat=", "-p", str(process.pid)]
+        return run(asked, stdout=PIPE, check=False).stdout[:1] in (b"Z", b"")
+    return True
 
 
 def limit(**most: int) -> bool:

@@ -22,6 +22,7 @@ from trnlab.studies.scoring.confine import (
     end_group,
     environment,
     expendable,
+    has_ended,
     hidden,
     limit,
     mortal,
@@ -32,7 +33,6 @@ START = 2  # seconds of CPU for what is no computing
 EVERY = 0.02  # seconds between looks at what a candidate uses
 FILES = 4  # times the limit of one file is that of all together
 KEPT, TAIL = 2000, 500  # characters that a candidate printed, first and last
-MOMENT = 1.0  # seconds in which a process ends that has closed everything
 
 
 def main() -> None:
@@ -89,16 +89,25 @@ class Candidate:
 
     def lines(self) -> list[bytes]:
         """The whole lines that it wrote in its time: its walls, and programs."""
-        while not self.done.wait(EVERY):
+        while not self._is_over():
             if why := self._excess():
                 self._stop(why)
         all_came = self.count >= self.wanted
-        code = self.end(0 if all_came or self.stopped else MOMENT)
+        code = self.end()
         *whole, _ = bytes(self.programs).split(b"\n")
         if not all_came:
             # Nothing was said of hidden cases yet where not even the first program came.
             self.fate = _fate(code) + (self._last_words() if len(whole) < 2 else "")
         return whole[: self.wanted]
+
+    def _is_over(self) -> bool:
+        """Whether nothing more comes of it, after a moment."""
+        if not self.done.wait(EVERY):
+            return False
+        if self.stopped or self.count >= self.wanted or has_ended(self.process):
+            return True
+        time.sleep(EVERY)  # it has closed everything, and goes on
+        return False
 
     def _excess(self) -> str:
         """Which limit is passed."""
@@ -114,12 +123,12 @@ class Candidate:
         text = bytes(self.tail).decode(errors="replace").replace(self.folder + os.sep, "").strip()
         return f"; it printed at the end:\n{text}" if text else ""
 
-    def end(self, patience: float = 0.0) -> int | None:
+    def end(self) -> int | None:
         """Ends the process and all that came from it; how it ended if that was by itself."""
         if self.ended:  # its number may be somebody else's by now
             return None
         self.ended = True
-        code = end_group(self.process, patience)
+        code = end_group(self.process)
         end_all()
         for thread in self.threads:
             thread.join(1)
@@ -169,7 +178,7 @@ class Candidate:
 def _fate(code: int | None) -> str:
     """How a process without a program ended, in words."""
     if code is None:
-        return "its process closed the pipe that programs come through, and went on"
+        return "its process did not end"
     if code < 0:
         named = {number.value: f" ({number.name})" for number in signal.Signals}
         return f"its process ended by signal {-code}{named.get(-code, '')}"

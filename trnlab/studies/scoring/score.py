@@ -54,6 +54,8 @@ def score_files(kernel: str, reference: str, **asked: Any) -> dict[str, Any]:
             texts[part] = file.read_text(encoding="utf-8")
         except (OSError, ValueError):
             raise BadArguments(f"'{file.name}' is not Python source in UTF-8") from None
+        if not texts[part].strip():
+            raise BadArguments(f"'{file.name}' is empty")
         if named:
             texts[name] = function
     return score(**texts, **asked)

@@ -37,7 +37,13 @@ class Service(ThreadingHTTPServer):
         self.token, self.answered, self.refused = token, 0, 0
         self.counting = threading.Lock()
         hidden()
-        super().__init__(("127.0.0.1", port), Handler)
+        try:
+            super().__init__(("127.0.0.1", port), Handler)
+        except OSError as error:
+            why = f"cannot listen on port {port}: {error.strerror}"
+            raise BadArguments(
+                why, fix="take another one with --port; 0 takes a free one"
+            ) from None
 
     @property
     def url(self) -> str:
