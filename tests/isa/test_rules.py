@@ -14,6 +14,7 @@ from trnlab.isa.rules import (
     RELEASES,
     Compiler,
     When,
+    all_but,
     before,
     code_of,
     since,
@@ -44,6 +45,11 @@ class Sample(Instruction, engines=("vector",), page="test.sample", listed=False)
         (since("0.4"), ["0.4", "0.5", "0.6"], "nki 0.4 and later"),
         (before("0.2"), ["0.1"], "neuronxcc.nki"),
         (before("0.4"), ["0.1", "0.2", "0.3"], "neuronxcc.nki and nki 0.2 to 0.3"),
+        (
+            all_but("0.2"),
+            ["0.1", "0.3", "0.4", "0.5", "0.6"],
+            "neuronxcc.nki and nki 0.3 and later",
+        ),
         (before("0.2", mode=ALLOCATED), [], "neuronxcc.nki with direct allocation"),
     ],
 )

@@ -17,7 +17,7 @@ from trnlab.isa.instruction import (
     same_rows,
 )
 from trnlab.isa.ops import Activation, Op
-from trnlab.isa.rules import ALLOCATED, before, since
+from trnlab.isa.rules import ALLOCATED, all_but, before, since
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
@@ -57,8 +57,10 @@ class Activate(Instruction, engines=("scalar",), page="nki.isa.activation"):
             "dst and data span the same partitions, with equally long rows",
             same_rows(self.dst, self.data),
         )
-        for name in ("scale", "bias", "reduce_res"):
+        for name in ("scale", "bias"):
             yield from column_rules(name, getattr(self, name), self.data)
+        # The vendor's router of NKI 0.2 reads out all 128 registers; that of 0.3 does not.
+        yield from column_rules("reduce_res", self.reduce_res, self.data, taller=all_but("0.2"))
         if isinstance(self.bias, Tile) and self.op.bias_needs:
             able = self.op.bias_needs in core.can
             yield f"{self.op} with a bias needs a core with '{self.op.bias_needs}'", able

@@ -18,7 +18,7 @@ from trnlab import formats
 from trnlab.errors import BadArguments
 from trnlab.isa.limits import access_rules, size_rules
 from trnlab.isa.ops import Activation, Op, activation_of, op_of
-from trnlab.isa.rules import ALWAYS, LATEST, Compiler, Rule, Verdict, only, since
+from trnlab.isa.rules import ALWAYS, LATEST, Compiler, Rule, Verdict, When, only, since
 from trnlab.isa.tile import PSUM, SBUF, Tile
 from trnlab.machine.chip import Core
 
@@ -327,11 +327,17 @@ def same_rows(*tiles: Tile) -> bool:
     return len({(t.partitions, t.free) for t in tiles}) == 1
 
 
-def column_rules(name: str, value: Any, data: Tile) -> Iterator[Rule]:
-    """The rule that an operand, if it is a tile, has one element for every partition of data."""
+def column_rules(name: str, value: Any, data: Tile, taller: When = ALWAYS) -> Iterator[Rule]:
+    """The rule that an operand, if it is a tile, has one element for every partition of data.
+
+    ``taller`` says which compilers mind more partitions than data has.
+    """
     if isinstance(value, Tile):
-        fits = value.partitions == data.partitions and value.free == 1
-        yield f"{name} has shape [{data.partitions}, 1]", fits
+        if value.partitions <= data.partitions or value.free != 1:
+            fits = value.partitions == data.partitions and value.free == 1
+            yield f"{name} has shape [{data.partitions}, 1]", fits
+        else:
+            yield f"{name} has shape [{data.partitions}, 1]", False, taller
 
 
 def float32_rules(name: str, value: Any) -> Iterator[Rule]:

@@ -19,7 +19,7 @@ from trnlab.isa.instruction import (
 )
 from trnlab.isa.limits import operand_rules
 from trnlab.isa.ops import Op
-from trnlab.isa.rules import before, only
+from trnlab.isa.rules import all_but, before, only
 from trnlab.isa.tile import Tile
 from trnlab.machine.chip import Core
 
@@ -71,9 +71,16 @@ class TensorReduce(Instruction, engines=("vector",), page="nki.isa.tensor_reduce
         yield "op can reduce", self.op.name in UFUNCS
         yield f"axis is from 0 to {rank - 1}", all(-rank <= a < rank for a in self._given)
         trailing = self.axes == tuple(range(rank - len(self.axes), rank))
-        yield "axis names the last free axes, up to the last", trailing and 0 not in self.axes
         drifts = rank > 2 and self._given == (1,)
-        yield "axis 1 of more dimensions means the last in nki 0.2", not drifts, only("0.2", "0.3")
+        last = drifts or (trailing and 0 not in self.axes)
+        yield "axis names the last free axes, up to the last", last
+        yield "axis 1 is the last of two dimensions", not drifts, all_but("0.2")
+        unclear = drifts and self.data.shape[1] == self.data.shape[-1]
+        yield (
+            "axis 1 of more dimensions means the last in nki 0.2",
+            not unclear,
+            only("0.2", "0.3"),
+        )
         kept = prod(self.data.shape[1 : rank - len(self.axes)])
         yield "dst has a row for every row of data", self.dst.partitions == self.data.partitions
         yield f"dst has {kept} elements a partition", self.dst.free == kept

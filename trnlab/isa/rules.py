@@ -6,7 +6,7 @@ that `rules` is given; which API versions and modes do is said here.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from trnlab.errors import UnknownName
@@ -51,19 +51,22 @@ LATEST = Compiler()
 
 @dataclass(frozen=True)
 class When:
-    """The compilers that enforce a rule: from one version to before another, in a mode."""
+    """The compilers that enforce a rule: from one version to before another, but one, in a mode."""
 
     first: Version = OLDER
     end: Version | None = None
     mode: str = ""
+    but: Version | None = None
 
     def covers(self, compiler: Compiler) -> bool:
         """Whether this compiler enforces the rule."""
         late = self.end is not None and compiler.version >= self.end
-        return compiler.version >= self.first and not late and self.mode in ("", *compiler.modes)
+        inside = compiler.version >= self.first and not late and compiler.version != self.but
+        return inside and self.mode in ("", *compiler.modes)
 
     def __str__(self) -> str:
-        names = [name for name in RELEASES if When(self.first, self.end).covers(_plain(name))]
+        always = replace(self, mode="")
+        names = [name for name in RELEASES if always.covers(_plain(name))]
         parts = ["neuronxcc.nki"] if "0.1" in names else []
         current = [name for name in names if name != "0.1"]
         if len(current) == len(RELEASES) - 1:
@@ -92,6 +95,11 @@ def before(version: str, mode: str = "") -> When:
 def only(first: str, end: str) -> When:
     """Enforced from one version to before another; ``only("0.2", "0.4")`` is 0.2 and 0.3."""
     return When(version_of(first), version_of(end))
+
+
+def all_but(version: str) -> When:
+    """Enforced by every version but this one."""
+    return When(but=version_of(version))
 
 
 class Verdict(NamedTuple):
