@@ -155,6 +155,28 @@ def test_a_few_results_can_wait_beside_all_else():
 
 
 @nki.jit
+def blocks(x, w):
+    """Each of four blocks of x beside each of two blocks of w, each of which takes 128 KiB."""
+    out = nl.ndarray((2, 4, 16, 128, 512), x.dtype, buffer=nl.shared_hbm)
+    for n in nl.affine_range(2):
+        right = nl.ndarray((16, nl.par_dim(128), 2048), x.dtype)
+        for k in nl.affine_range(16):
+            right[k] = nl.load(w[n, k])
+        for m in nl.affine_range(4):
+            left = nl.ndarray((16, nl.par_dim(128), 512), x.dtype)
+            for k in nl.affine_range(16):
+                left[k] = nl.load(x[m, k])
+            for k in nl.affine_range(16):
+                nl.store(out[n, m, k], nl.add(left[k], right[15 - k, :, nl.ds(m * 512, 512)]))
+    return out
+
+
+def test_loads_come_back_by_halves_or_make_room_for_others():
+    found = totals(blocks, zeros(4, 16, 128, 512), zeros(2, 16, 128, 2048))
+    assert found["sbuf_peak_bytes"] <= 180_224
+
+
+@nki.jit
 def halves(x):
     """Halves of tiles are made and used apart; the results are zeroed for nothing."""
     out = nl.ndarray((6, 128, 4096), x.dtype, buffer=nl.shared_hbm)

@@ -59,7 +59,7 @@ class _Spills:
         self._find_loads()
         self.leaving: list[tuple[int, int]] = []  # after an instruction, which tile
         self.saved: list[tuple[int, int]] = []  # of those, when
-        self.enough = False  # nobody else leaves: those are loads, and can come back part by part
+        self.enough = False  # nobody else leaves: those are loads, and can come back by halves
         if not crowd:
             self.origins = origins(program)
             self._choose()
@@ -118,7 +118,8 @@ class _Spills:
                 return
             self._find_absences(tiles[most])
             if self.leaving:
-                self.enough = not aside.any() and bool((self.load[tiles[most]] >= 0).all())
+                in_halves = level - room <= taken.max() // 2 and not aside.any()
+                self.enough = in_halves and bool((self.load[tiles[most]] >= 0).all())
                 return
             aside |= most
 
