@@ -8,7 +8,7 @@ import pytest
 from tests.sim.test_spilling import PARTS, TILE, WIDTH, random_kernel, recorded
 from trnlab.machine.catalogue import chip as find_chip
 from trnlab.sim import quick as quickly
-from trnlab.sim.older import crowding, spilling
+from trnlab.sim.older import crowding, merging, spilling
 
 compiled = pytest.importorskip(
     "trnlab.sim.timing.compiled", reason="the fast extra is not installed"
@@ -26,7 +26,7 @@ def both(monkeypatch):
         seen.append(function.__name__)
         return one
 
-    for module in (spilling,):
+    for module in (merging, spilling):
         monkeypatch.setattr(module, "quick", compared)
     return seen
 

@@ -318,9 +318,6 @@ def _unpacks_to_subscript(target: ast.expr) -> bool:
 def called_by(function: Any) -> Iterator[tuple[int, Any]]:
     """The user's functions and classes that a function calls by name, with the line."""
     code = function.__code__
-    node = tree_of(code)
-    if node is None:
-        return
     scope = dict(getattr(function, "__globals__", {}))
     cells = getattr(function, "__closure__", None) or ()
     for name, cell in zip(code.co_freevars, cells, strict=True):
@@ -328,12 +325,21 @@ def called_by(function: Any) -> Iterator[tuple[int, Any]]:
             scope[name] = cell.cell_contents
         except ValueError:  # not bound yet
             continue
+    for line, called in _calls(code):
+        value = _value(called, scope)
+        if isinstance(value, type) or callable(value):
+            yield line, value
+
+
+@functools.lru_cache(maxsize=256)
+def _calls(code: CodeType) -> tuple[tuple[int, ast.expr], ...]:
+    """What is called in a function's source, with the lines."""
+    node = tree_of(code)
+    if node is None:
+        return ()
     shift = code.co_firstlineno - first_line(node)
-    for call in ast.walk(node):
-        if isinstance(call, ast.Call):
-            value = _value(call.func, scope)
-            if isinstance(value, type) or callable(value):
-                yield call.lineno + shift, value
+    calls = (n for n in ast.walk(node) if isinstance(n, ast.Call))
+    return tuple((call.lineno + shift, call.func) for call in calls)
 
 
 def _value(node: ast.expr, scope: dict[str, Any]) -> Any:

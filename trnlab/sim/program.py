@@ -74,6 +74,15 @@ class Tensors(NamedTuple):
     placed: np.ndarray
 
 
+def _columns(buffers: list[BufferFacts]) -> Tensors:
+    objects = np.fromiter(map(id, buffers), np.int64, len(buffers))
+    _, first, which = np.unique(objects, return_index=True, return_inverse=True)
+    spaces = {space: number for number, space in enumerate(MEMORIES)}
+    rows = [(spaces.get(f[1], -1), *f[2:]) for f in map(buffers.__getitem__, first.tolist())]
+    columns = np.array(rows, np.int64).reshape(-1, len(Tensors._fields))[which].T.copy()
+    return Tensors(*columns)._replace(placed=columns[-1].astype(bool))
+
+
 @dataclass
 class Loop:
     """One run of a loop: where each iteration begins, and last where the loop ends.
@@ -112,6 +121,10 @@ class Program:
     reduced: set[int] = field(default_factory=set)  # instructions that reduce over a loop
     edges: dict[int, list[int]] = field(default_factory=dict)  # who else an instruction waits for
     instances: list[int] = field(default_factory=list)  # of a grid: first instruction of each
+    # for how many of which buffers `tensors` were found; programs that share those share these
+    known: tuple[list[BufferFacts], int, Tensors] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     @property
     def count(self) -> int:
@@ -126,18 +139,14 @@ class Program:
     def tensor(self, number: int) -> BufferFacts:
         """The buffer with that number, with the name that it goes by."""
         facts = self.buffers[number]
-        return facts if facts.name else facts._replace(name=f"t{number}")
+        return facts if facts.name else BufferFacts(f"t{number}", *facts[1:])
 
     def tensors(self) -> Tensors:
         """What is known of every buffer."""
-        objects = np.fromiter(map(id, self.buffers), np.int64, len(self.buffers))
-        _, first, which = np.unique(objects, return_index=True, return_inverse=True)
-        rows = [
-            (MEMORIES.index(f.space) if f.space in MEMORIES else -1, *f[2:])
-            for f in map(self.buffers.__getitem__, first.tolist())
-        ]
-        columns = np.array(rows, np.int64).reshape(-1, len(Tensors._fields))[which].T.copy()
-        return Tensors(*columns)._replace(placed=columns[-1].astype(bool))
+        known = self.known
+        if known is None or known[0] is not self.buffers or known[1] != len(self.buffers):
+            known = self.known = self.buffers, len(self.buffers), _columns(self.buffers)
+        return known[2]
 
     def crosses_loops(self, earlier: int, later: int) -> bool:
         """Whether an instruction stands in an iteration that a later one is not in."""

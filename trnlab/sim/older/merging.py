@@ -14,8 +14,10 @@ import numpy as np
 
 from trnlab.isa.tile import LAYOUTS
 from trnlab.machine.chip import Core
+from trnlab.sim.older.numbering import Making, needed, numbered
 from trnlab.sim.older.origins import origins
 from trnlab.sim.program import Program
+from trnlab.sim.quick import quick
 from trnlab.sim.timing.capacity import Need, needs
 from trnlab.sim.timing.cost import Cost
 
@@ -42,7 +44,7 @@ class _Merging:
         self.kinds = program.kinds()
         self.writes = np.array([c.writes for c in program.costs])
         self.starts, counts, _ = program.spans()
-        self.ends = self.starts + counts
+        self.operand_at = np.append(self.starts, counts.sum())
         self.table = np.frombuffer(program.operands, np.int64).reshape(-1, 3)
         self.number, self.is_write = program.accesses()
         self.origins = origins(program).tolist()
@@ -75,44 +77,27 @@ class _Merging:
 
     def _recipes(self) -> list[int]:
         """For every tile a number that tiles with the same contents share."""
-        known: dict[object, int] = {}
-        values = [-1 - n for n in range(len(self.program.buffers))]  # different from all others
-        parts: dict[int, list[object]] = {}
-        whats = self._whats()
-        copies = {n for n, c in enumerate(self.program.costs) if c.name == "tensor_copy"}
+        costs, kinds = self.program.costs, self.kinds
+        whats = np.array([what or (False, -1) for what in self._whats()], np.int64)[kinds]
+        places, cores = np.frombuffer(self.program.heads, np.int64).reshape(-1, 3)[:, 1:].T
+        lines = np.where(whats[:, 0] > 0, 0, 1 + places) * (1 + cores.max()) + cores
+        does = np.where(whats[:, 1] < 0, -1, whats[:, 1] * (1 + lines.max()) + lines)
+        copies = np.array([c.name == "tensor_copy" for c in costs])
         # what has one partition is loaded and spread over the others for each use, with new ones
-        single = {n for n, here in enumerate(LAYOUTS) if here.partitions == 1}
-        heads, rows = self.program.heads.tolist(), self.table.tolist()
-        clean, last = self.clean.tolist(), self.last_write.tolist()
-        plain = self.plain = [True] * len(values)
-        fresh, starts, ends = -1 - len(values), self.starts.tolist(), self.ends.tolist()
-        writes = self.writes.tolist()
-        for number in range(self.program.count):
-            kind, place, core = heads[3 * number : 3 * number + 3]
-            middle = starts[number] + writes[kind]
-            what, reads = whats[kind], None
-            first = middle if middle < ends[number] else starts[number]  # it reads, or else makes
-            spread = first < ends[number] and rows[first][1] in single
-            for row in range(starts[number], middle):
-                tensor, where, offset = rows[row]
-                if what is None or not clean[tensor] or (spread and (what[0] or first < middle)):
-                    fresh -= 1
-                    values[tensor] = fresh
-                    continue
-                if reads is None:
-                    reads = tuple([(values[b], h, at) for b, h, at in rows[middle : ends[number]]])
-                line = -1 if what[0] else place
-                plain[tensor] &= what[0]
-                part = (what[1], line, core, row - middle, where, offset, reads)
-                if last[tensor] != number:
-                    parts.setdefault(tensor, []).append(part)
-                    continue
-                before = parts.pop(tensor, None)
-                if before is None and what[1] in copies and rows[middle][1:] == [where, offset]:
-                    values[tensor] = values[rows[middle][0]]  # the same bytes in the same places
-                    continue
-                recipe = part if before is None else (*before, part)
-                values[tensor] = known.setdefault(recipe, len(known))
+        single = np.array([here.partitions == 1 for here in LAYOUTS])
+        _, layouts, offsets = self.table.T
+        starts, ends = self.operand_at[:-1], self.operand_at[1:]
+        reads = starts + self.writes[kinds] < ends
+        first = np.where(reads, starts + self.writes[kinds], starts)  # it reads, or else makes
+        spreads = (starts < ends) & ((whats[:, 0] > 0) | ~reads)
+        spreads[spreads] = single[layouts[first[spreads]]]
+        offsets = offsets - offsets.min(initial=0)
+        making = Making(
+            self.operand_at, self.writes[kinds], does, whats[:, 0] > 0, copies[kinds], spreads,
+            self.table[:, 0], layouts * (1 + offsets.max(initial=0)) + offsets,
+            self.clean, self.last_write,
+        )  # fmt: skip
+        values, self.plain = quick(numbered, making)
         return values
 
     def _whats(self) -> list[tuple[bool, int] | None]:
@@ -177,7 +162,7 @@ class _Merging:
             and self.program.buffers[self.table[at + cost.writes, 0]].space == "hbm"
         )
 
-    def _give_up(self, kept: np.ndarray, last: dict[int, int]) -> None:
+    def _give_up(self, kept: np.ndarray, last: list[int]) -> None:
         """Loads that are repeated after all, because iterations that overlap need the room.
 
         The loops of a program that fits twice are pipelined: while one iteration computes, another
@@ -198,7 +183,7 @@ class _Merging:
         held: list[tuple[int, int]] = []  # until when, bytes
         for tile, chain in sorted(chains.items(), key=lambda c: self.first_write[c[0]]):
             runs = _runs(chain, order)
-            start, until = int(self.first_write[tile]), last.get(tile, -1)
+            start, until = int(self.first_write[tile]), last[tile]
             if len(runs) < 2 or until < self.first_write[runs[1][0]]:
                 continue
             size = self.program.buffers[tile].row_bytes
@@ -225,29 +210,14 @@ class _Merging:
 
     # --- the program that is left
 
-    def _kept(self) -> tuple[np.ndarray, dict[int, int]]:
+    def _kept(self) -> tuple[np.ndarray, list[int]]:
         """Which instructions still make what somebody reads; the last reader of each tile."""
-        owner, rows = self.owner, self.table[:, 0].tolist()
-        starts, ends = self.starts.tolist(), self.ends.tolist()
-        writes, kinds = self.writes.tolist(), self.kinds.tolist()
-        on_chip = [facts.space != "hbm" for facts in self.program.buffers]
-        optional = (np.array(on_chip) & self.is_read).tolist()
-        names = self._names().tolist()
-        last: dict[int, int] = {}
-        kept = np.ones(self.program.count, bool)
-        for number in range(self.program.count - 1, -1, -1):
-            start, end = starts[number], ends[number]
-            middle = start + writes[kinds[number]]
-            for tensor in rows[start:middle]:
-                if tensor not in owner and (tensor in last or not optional[tensor]):
-                    break
-            else:
-                if middle > start:
-                    kept[number] = False
-                    continue
-            for tensor in rows[middle:end]:
-                last.setdefault(names[tensor], number)
-        return kept, last
+        on_chip = np.array([facts.space != "hbm" for facts in self.program.buffers])
+        kept, last = quick(
+            needed, self.operand_at, self.writes[self.kinds], self.table[:, 0], self._names(),
+            on_chip & self.is_read,
+        )  # fmt: skip
+        return np.array(kept), last
 
     def _names(self) -> np.ndarray:
         """For every tensor the one that stands for it."""

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from trnlab.isa.tile import LAYOUTS
-from trnlab.sim.program import Program
+from trnlab.sim.program import BufferFacts, Program, layout_bytes
+from trnlab.trace import MEMORIES
 
 
 def split(program: Program) -> Program:
@@ -15,7 +16,8 @@ def split(program: Program) -> Program:
     Parts are ranges of columns. A tile that some instruction touches as a whole stays one.
     """
     table = np.frombuffer(program.operands, np.int64).reshape(-1, 3).copy()
-    floating = np.array([f.space == "sbuf" and not f.placed for f in program.buffers])
+    tensors = program.tensors()
+    floating = (tensors.memory == MEMORIES.index("sbuf")) & ~tensors.placed
     rows = np.flatnonzero(floating[table[:, 0]])
     first, past = _columns(table[rows])
     order = np.lexsort((first, table[rows, 0]))
@@ -36,7 +38,8 @@ def split(program: Program) -> Program:
         if several[tile]:
             names[part] = len(buffers)
             width = int(ends[part] - low[part])
-            buffers.append(program.tensor(int(tile))._replace(row_bytes=width))
+            facts = program.tensor(tile)
+            buffers.append(BufferFacts(*facts[:3], width, *facts[4:]))
     parts = np.cumsum(apart) - 1
     items = np.array([here.itemsize for here in LAYOUTS])[table[rows, 1]]
     table[rows, 0] = names[parts]
@@ -65,8 +68,8 @@ def without_overwritten(program: Program) -> Program:
     reads = ~written | adds[program.kinds()[number]]
     first_read = np.full(len(program.buffers), program.count)
     first_read[table[reads, 0][::-1]] = number[reads][::-1]
-    whole = np.array([here.size * here.itemsize for here in LAYOUTS])[table[:, 1]]
-    whole = whole == np.array([f.rows * f.row_bytes for f in program.buffers])[table[:, 0]]
+    tensors = program.tensors()
+    whole = layout_bytes(table[:, 1]) == (tensors.rows * tensors.row_bytes)[table[:, 0]]
     early = written & (number < first_read[table[:, 0]])
     on_chip = np.array([f.space != "hbm" and not f.placed for f in program.buffers])
     early &= on_chip[table[:, 0]]
