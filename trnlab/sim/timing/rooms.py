@@ -9,6 +9,7 @@ import numpy as np
 
 from trnlab.sim.program import Program
 from trnlab.sim.timing.state import Flat, Gap
+from trnlab.trace import MEMORIES
 
 IDLE = 64  # idle times of banks of PSUM that may still be filled
 
@@ -28,20 +29,23 @@ def heirs(program: Program) -> dict[int, int]:
     starts, counts, writes = program.spans()
     tensors = np.frombuffer(program.operands, np.int64)[::3]
     numbers = numbers[first[tensors[starts[numbers]]] == numbers]
-    middle, end = starts + writes, starts + counts
+    facts = program.tensors()
+    made = tensors[starts[numbers]]
+    floats = (facts.memory == MEMORIES.index("sbuf")) & ~facts.placed
+    numbers, made = numbers[floats[made]], made[floats[made]]
+    reads = (counts - writes)[numbers]
+    which = np.repeat(np.arange(len(numbers)), reads)
+    inside = np.arange(len(which)) - np.repeat(np.cumsum(reads) - reads, reads)
+    sources, made = tensors[(starts + writes)[numbers][which] + inside], made[which]
+    fits = last[sources] == numbers[which]
+    for column in (facts.memory, facts.rows, facts.row_bytes, facts.core):
+        fits &= column[sources] == column[made]
     found: dict[int, int] = {}
     given: set[int] = set()
-    for number in numbers.tolist():
-        made = int(tensors[starts[number]])
-        facts = program.buffers[made]
-        if facts.space != "sbuf" or facts.placed:
-            continue
-        for source in tensors[middle[number] : end[number]].tolist():
-            alike = program.buffers[source][1:5] == facts[1:5]  # space, size, core
-            if last[source] == number and alike and source not in given:
-                found[made] = source
-                given.add(source)
-                break
+    for tile, source in zip(made[fits].tolist(), sources[fits].tolist(), strict=True):
+        if tile not in found and source not in given:
+            found[tile] = source
+            given.add(source)
     return found
 
 
