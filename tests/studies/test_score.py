@@ -237,6 +237,34 @@ def test_patches_stay_in_the_candidate(attack: str):
     assert not told["correct"]
 
 
+PRODUCT = """
+import nki
+import nki.isa as nisa
+import nki.language as nl
+
+@nki.jit
+def kernel(x, y):
+    out = nl.ndarray((64, 64), x.dtype, buffer=nl.shared_hbm)
+    total = nl.ndarray((64, 64), nl.float32, buffer=nl.psum)
+    nisa.nc_matmul(total, nl.load(x), nl.load(y))
+    done = nl.ndarray((64, 64), x.dtype, buffer=nl.sbuf)
+    nisa.tensor_copy(done, total)
+    nl.store(out, done)
+    return out
+"""
+
+
+@pytest.mark.parametrize("promise", ["is_stationary_onezero", "is_moving_onezero", "is_transpose"])
+def test_promises_that_make_a_product_quicker_are_checked(promise: str):
+    reference = "def reference(x, y): return x.T @ y"
+    assert scored(PRODUCT, reference)["verdict"] == "correct"
+    told = scored(PRODUCT.replace("load(y))", f"load(y), {promise}=True)"), reference)
+    assert told["verdict"] == "illegal"
+    ones = PRODUCT.replace("nl.load(y)", "nl.ones((128, 64), x.dtype), is_moving_onezero=True")
+    told = scored(ones, "import numpy as np\ndef reference(x, y): return x.T @ np.ones_like(y)")
+    assert told["verdict"] == "correct"
+
+
 def test_a_constant_is_no_result():
     body = "return nl.shared_constant(__import__('numpy').zeros(x.shape, 'float32'))"
     told = scored(KERNEL.replace("    return out", f"    {body}"))

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from trnlab import formats
-from trnlab.errors import BadArguments
+from trnlab.errors import BadArguments, IllegalInstruction
 from trnlab.isa.instruction import Instruction
+from trnlab.isa.matmul import NcMatmul
 from trnlab.isa.pair import SendRecv
 from trnlab.isa.rules import LATEST, Compiler
 from trnlab.isa.tile import HBM_SPACES, PSUM, SBUF, Buffer, Layout, Tile, layout, whole
@@ -168,6 +169,8 @@ class _Replaying:
             self._check_cores(kind, tiles)
         if kind is SendRecv and number not in self.sent:
             self._exchange(number, operands, end)
+        if kind is NcMatmul:
+            self._check_promises(operands)
         key = (template, *[tile.sig for tile in tiles])
         entry = self.entries.get(key)
         if entry is None:
@@ -185,6 +188,23 @@ class _Replaying:
         for tile, values in self.sent.pop(number, ()):
             run.executor.store(tile, values, raw=True)
         return end
+
+    def _check_promises(self, operands: tuple[Any, ...]) -> None:
+        """Raises IllegalInstruction for a product that is quicker by what its data is not."""
+        _, *sides, first, second, turns = operands[:6]
+        plain = [formats.name(tile.dtype) != "float32" for tile in sides]
+        if not (first or second or turns) or all(plain):
+            return
+        show = self.run.executor.show
+        kept = [not memory.is_written(t) or bool(np.isin(show(t), (0, 1)).all()) for t in sides]
+        if (first and not kept[0]) or (second and not kept[1]) or (turns and not any(kept)):
+            raise IllegalInstruction(
+                "nc_matmul is promised ones and zeros, and its data holds others",
+                {"is_stationary_onezero": str(first), "is_moving_onezero": str(second),
+                 "is_transpose": str(turns)},
+                fix="leave the promise out",
+                see="nki.isa.nc_matmul",
+            )  # fmt: skip
 
     def _check_cores(self, kind: type[Instruction], tiles: list[Tile]) -> None:
         """Raises BadArguments where a core touches what is on the other one."""
