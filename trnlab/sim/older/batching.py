@@ -50,12 +50,16 @@ class _Batching:
         self.starts, counts, self.writes = program.spans()
         self.ends = self.starts + counts
         self.number, self.is_write = program.accesses()
-        self.may = np.array([c.name in NAMES for c in program.costs])
         self.costs = list(program.costs)
+        self.small = np.zeros(len(self.costs), bool)
+        kinds, first = np.unique(self.heads[:, 0], return_index=True)
+        self.small[kinds] = [self._is_small(number) for number in first.tolist()]
         self.kinds: dict[tuple[int, int], int] = {}  # cost, how many at once -> cost
 
     def run(self) -> Program:
         """The program in the order of its batches."""
+        if not self.small.any():
+            return self.program
         heads, rows, at = [self.heads[:0]], [self.table[:0]], 0
         for batch in self._batches():
             self._copy(heads, rows, at, batch.first)
@@ -92,8 +96,7 @@ class _Batching:
     def _batches_of(self, loop: Loop, turns: int, length: int) -> list[_Batch]:
         first = loop.starts[0]
         body = self.heads[first : loop.starts[-1]].reshape(turns, length, 3)
-        able = np.flatnonzero(self.may[body[0, :, 0]]).tolist()
-        together = [n for n in able if self._is_small(first + n)]
+        together = np.flatnonzero(self.small[body[0, :, 0]]).tolist()
         if not together or (body != body[0]).any() or not self._apart(first, turns, length):
             return []
         most = min(turns, self._fit(first, length, together))
@@ -103,7 +106,7 @@ class _Batching:
     def _is_small(self, number: int) -> bool:
         """Whether an instruction has few elements, and what it reads may be of many iterations."""
         cost = self.costs[self.heads[number, 0]]
-        if cost.reads > 1 + (cost.name == "tensor_tensor"):
+        if cost.name not in NAMES or cost.reads > 1 + (cost.name == "tensor_tensor"):
             return False
         shapes = (LAYOUTS[n] for n in self.table[self.starts[number] : self.ends[number], 1])
         return all(shape.free <= SMALL for shape in shapes)
