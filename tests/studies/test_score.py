@@ -260,6 +260,11 @@ def test_promises_that_make_a_product_quicker_are_checked(promise: str):
     assert scored(PRODUCT, reference)["verdict"] == "correct"
     told = scored(PRODUCT.replace("load(y))", f"load(y), {promise}=True)"), reference)
     assert told["verdict"] == "illegal"
+    again = f"    nisa.nc_matmul(total, done, done, {promise}=True)\n"  # of a sum that still waits
+    chained = PRODUCT.replace(
+        "    nl.store", f"{again}    nisa.tensor_copy(done, total)\n    nl.store"
+    )
+    assert scored(chained, reference)["verdict"] == "illegal"
     ones = PRODUCT.replace("nl.load(y)", "nl.ones((128, 64), x.dtype), is_moving_onezero=True")
     told = scored(ones, "import numpy as np\ndef reference(x, y): return x.T @ np.ones_like(y)")
     assert told["verdict"] == "correct"
