@@ -303,16 +303,75 @@ def waits(x):
         nisa.memset(tile, 0.0).depends_on(first)
 
 
+@entry.jit
+def half_written(x):
+    """Reads what nobody wrote, and writes its argument."""
+    for i in range(8):
+        tile = nl.ndarray((128, 128), x.dtype)
+        nisa.dma_copy(tile[0:64, 0:128], x[i * 128 : i * 128 + 64, 0:128])
+        nisa.dma_copy(x[i * 128 : (i + 1) * 128, 128:256], tile)
+    return x
+
+
+@entry.jit
+def left_early(x):
+    """What the loop put off comes before what follows it."""
+    out = nl.ndarray((128, 128), x.dtype, buffer=nl.shared_hbm)
+    tile = nl.ndarray((128, 128), x.dtype)
+    for i in range(8):
+        nisa.dma_copy(tile, x[i * 128 : (i + 1) * 128, 0:128])
+        break
+    nisa.tensor_scalar(tile, tile, nl.add, 1.0)
+    nisa.dma_copy(out, tile)
+    return out
+
+
+@entry.jit
+def asks(x):
+    """Where rows are loaded from is a value, which the loop has computed."""
+    out = nl.ndarray((128, 128), x.dtype, buffer=nl.shared_hbm)
+    rows = nl.ndarray((128, 1), nl.int32)
+    total = nl.ndarray((128, 128), x.dtype)
+    nisa.iota(rows, [[1, 1]], 0, 1)
+    nisa.memset(total, 0.0)
+    for _ in range(8):
+        nisa.tensor_scalar(rows, rows, nl.add, 2)
+        tile = nl.ndarray((128, 128), x.dtype)
+        nisa.dma_copy(tile, x.ap([[1024, 128], [1, 128]], vector_offset=rows))
+        nisa.tensor_tensor(total, total, tile, nl.add)
+    nisa.dma_copy(out, total)
+    return out
+
+
 @pytest.mark.parametrize(
     "kernel",
     [branches, chooses, counts, carries, wraps, divides, bends, grows, depends, leaves, names,
      numbers, stops, backwards, asks_an_object, calls_what_remembers, calls_what_loads, waits,
-     kernels.add, kernels.matmul_tiled, kernels.matmul_blocked],
+     half_written, left_early, asks, kernels.add, kernels.matmul_tiled, kernels.matmul_blocked],
     ids=lambda kernel: kernel.function.__name__,
 )  # fmt: skip
 def test_a_kernel_is_recorded_alike_both_ways(kernel, runs):
     args = (X,) * kernel.function.__code__.co_argcount
     assert both_ways(kernel, args, runs) is not None or kernel is leaves
+
+
+@entry.jit
+def leaves_after_writing(x):
+    tile = nl.ndarray((128, 128), x.dtype)
+    for i in range(4):
+        rows = slice(i * 128, (i + 1) * 128)
+        nisa.dma_copy(tile, x[rows, 0:128])
+        nisa.tensor_scalar(tile, tile, nl.add, 1.0)
+        nisa.dma_copy(x[rows, 0:128], tile)
+    for i in range(12):
+        nisa.dma_copy(tile, x[i * 128 : (i + 1) * 128, 0:128])
+
+
+def test_a_kernel_that_has_written_its_arguments_is_not_run_again():
+    x = np.zeros((1024, 128), np.float32)
+    with pytest.raises(OutOfBounds, match="leaves dimension 0"):
+        leaves_after_writing(x)
+    assert np.array_equal(x, np.repeat(np.array([1, 0], np.float32), 512)[:, None] + 0 * x)
 
 
 def test_the_loops_of_helpers_are_followed_too(runs, written):
