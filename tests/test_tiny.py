@@ -1,3 +1,4 @@
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 """A first breath: the public names, on the smallest kernel that touches values, time and rules."""
 
 import numpy as np
@@ -35,7 +36,7 @@ def test_a_call_gives_values_and_leaves_a_trace():
     np.testing.assert_array_equal(negated(X), -X)
     trace = trnlab.last_trace()
     assert isinstance(trace, trnlab.Trace)
-    assert [span.name for span in trace if span.lane == "vector"] == ["tensor_scalar"]
+    assert [span.name for span in trace if span.lane == "scalar"] == ["tensor_scalar"]
 
 
 def test_run_gives_both():

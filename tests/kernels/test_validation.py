@@ -1,5 +1,6 @@
 """The kernels of bounded tests compute what those of the vendor do: against NumPy."""
 
+from dataclasses import replace
 from functools import partial
 
 import ml_dtypes
@@ -8,7 +9,17 @@ import pytest
 
 import trnlab
 from tests.kernels.test_shipped import by_lanes, close, drawn, log_sum, normed, scores_of
-from trnlab.kernels.validation import convolution, gradients, heads, norms, quantized, vision
+from trnlab.kernels.validation import (
+    blocked,
+    convolution,
+    gradients,
+    heads,
+    ladders,
+    mamba,
+    norms,
+    quantized,
+    vision,
+)
 from trnlab.nki.jit import Kernel
 
 HALF = {"rtol": 3e-2, "atol": 5e-2}
@@ -89,3 +100,37 @@ def test_scattered_to_the_first_maximum():
         down, right = divmod(int(np.argmax(padded[n, c, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3])), 3)
         want[n, c, 2 * i + down, 2 * j + right] += y[n, c, i, j]
     assert np.array_equal(ran(vision.select_and_scatter, x, y), want[:, :, 1:-1, 1:-1])
+
+
+def given(kernel, **sizes):
+    return replace(kernel, function=partial(kernel.function, **sizes))
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [given(blocked.resident, banks=1), given(blocked.resident, banks=2), blocked.in_blocks],
+)
+def test_products_of_the_current_api(kernel):
+    left, right = drawn(1024, 512), drawn(1024, 512, seed=1)
+    close(ran(kernel, left, right, chip="trn2"), left.T @ right, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("pool", [1, 2])
+def test_a_convolution_by_windows(pool):
+    x, w, bias = drawn(1, 128, 10, 10), drawn(128, 128, 3, 3, seed=1), drawn(128, seed=2)
+    want = ran(convolution.conv2d, x, w, bias, chip="trn2")[0]
+    if pool == 2:
+        want = want.reshape(128, 4, 2, 4, 2).max((2, 4))
+    close(ran(given(convolution.windowed, pool=pool), x, w, bias), want, rtol=1e-4, atol=1e-4)
+
+
+def test_a_scan_in_tiles_is_that_of_the_whole():
+    delta, u, a = abs(drawn(128, 1024)), drawn(128, 1024, seed=1), -abs(drawn(128, 2, seed=2))
+    b, c = drawn(2, 1024, seed=3), drawn(2, 1024, seed=4)
+    want = ran(mamba.channels_outside, delta, u, a, b, c)
+    np.testing.assert_array_equal(ran(mamba.in_tiles, delta, u, a, b, c), want)
+
+
+def test_a_transpose_in_tiles():
+    a = drawn(256, 384)
+    np.testing.assert_array_equal(ran(ladders.transposed, a, chip="trn2"), a.T)

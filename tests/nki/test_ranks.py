@@ -55,8 +55,8 @@ def test_who_waited_for_another_rank_says_so_and_who_was_last_knows_why():
     assert [s.blocker for s in met if s.cause == "rank"] == [-1, -1, -1]
     assert traces[1][met[1].blocker].lane == "dma/sync"
     for trace in traces:
-        after = spans(trace, "dma/sync")[-1]
-        assert trace[after.blocker].lane == "cc"
+        triggered = trace[spans(trace, "dma/sync")[-1].blocker]
+        assert trace[triggered.blocker].lane == "cc"
 
 
 def test_where_all_ranks_are_alike_each_waits_for_its_own_data():

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from trnlab.kernels.shipped.tiles import BANK, LANES, cuts, tile
+from trnlab.kernels.shipped.tiles import BANK, LANES, cuts, sums, tile
 from trnlab.nki.legacy import entry as nki
 from trnlab.nki.legacy import isa as nisa
 from trnlab.nki.legacy import language as nl
 
 BAND = 16  # rows of the result that are loaded for at once
+PAIR = 2  # rows of the result that share a bank
 
 
 @nki.as_written
@@ -39,6 +40,59 @@ def conv2d(x: Any, w: Any, bias: Any) -> Any:
                     )
                 nisa.dma_copy(dst=out[image, nl.ds(first, LANES), nl.ds(start, many)], src=done)
     return out
+
+
+@nki.jit
+def windowed(x: Any, w: Any, bias: Any, *, pool: int) -> Any:
+    """As `conv2d`, two rows at a time, windows copied; ``pool`` 2 keeps the largest of 2 x 2."""
+    _, channels, high, wide = x.shape
+    filters, edge = w.shape[0], w.shape[2]
+    rows, columns = high - edge + 1, wide - edge + 1
+    steps, groups, span = channels // LANES, filters // LANES, PAIR * columns
+    out = nl.ndarray((filters, rows // pool, columns // pool), dtype=x.dtype, buffer=nl.shared_hbm)
+    flat = w.reshape((filters, channels, edge * edge))
+    kept = [tile(LANES, LANES, steps, edge * edge, dtype=w.dtype) for _ in range(groups)]
+    added = []
+    for n in range(groups):
+        here = nl.ds(n * LANES, LANES)
+        for c in nl.affine_range(steps):
+            kept[n][:, :, c, :] = nl.load(flat[here, nl.ds(c * LANES, LANES), :])
+        added.append(nl.load(bias[here]))
+    for step in nl.affine_range(rows // PAIR):
+        totals = [sums(LANES, span) for _ in range(groups)]
+        for c in nl.affine_range(steps):
+            strip = tile(LANES, (PAIR + edge - 1) * wide, dtype=x.dtype)
+            for row in nl.affine_range(PAIR + edge - 1):
+                source = x[0, nl.ds(c * LANES, LANES), step * PAIR + row, :]
+                strip[:, nl.ds(row * wide, wide)] = nl.load(source)
+            for i in nl.affine_range(edge):
+                for j in nl.affine_range(edge):
+                    window = tile(LANES, span, dtype=x.dtype)
+                    for row in nl.affine_range(PAIR):
+                        first = nl.ds((row + i) * wide + j, columns)
+                        window[:, nl.ds(row * columns, columns)] = nl.copy(strip[:, first])
+                    for n in range(groups):
+                        totals[n] += nl.matmul(kept[n][:, :, c, i * edge + j], window)
+        for n in range(groups):
+            result = nl.copy(totals[n], dtype=x.dtype)
+            _store_pair(out, result, added[n], n, step, pool)
+    return out
+
+
+def _store_pair(out: Any, result: Any, added: Any, n: int, step: Any, pool: int) -> None:
+    """Stores two rows of 128 filters, or the largest of each 2 x 2 in them."""
+    columns, here = result.shape[1] // PAIR, nl.ds(n * LANES, LANES)
+    made = []
+    for row in range(PAIR):
+        copied = nl.copy(result[:, nl.ds(row * columns, columns)])
+        made.append(nl.add(copied, added))
+        if pool == 1:
+            nl.store(out[here, step * PAIR + row, :], made[row])
+    if pool > 1:
+        higher, lane = nl.maximum(*made), nl.arange(LANES)[:, None]
+        even = 2 * nl.arange(columns // 2)[None, :]
+        halves = [nl.copy(higher[lane, even]), nl.copy(higher[lane, even + 1])]
+        nl.store(out[here, step, :], nl.maximum(*halves))
 
 
 def _sums(weights: Any, data: Any, row: int, count: int, columns: int) -> Any:

@@ -56,7 +56,7 @@ def _rooms(program: Program, core: Core, rules: Rules) -> Iterable[np.ndarray]:
     ends = (table.base_byte + table.row_bytes)[kept]  # what the kernel places leaves less
     np.minimum.at(room, memory[kept], usable[memory[kept]] - ends)
     takes, gives = ~table.placed, ~table.placed
-    if rules.loose:
+    if rules.bank:
         found = heirs(program)
         takes[list(found)] = False
         gives[list(found.values())] = False

@@ -39,9 +39,14 @@ class Timed(NamedTuple):
     stays: dict[str, np.ndarray]
 
 
-def timed(program: Program, chip: Chip, cores: int, *, loose: bool = False) -> Timed:
-    """Schedules a program on so many cores; ``loose`` lets what is ready overtake what waits."""
-    rules = _rules(chip, cores, loose)
+def timed(
+    program: Program, chip: Chip, cores: int, *, loose: bool = False, places: bool = False
+) -> Timed:
+    """Schedules a program on so many cores; ``loose`` lets what is ready overtake what waits.
+
+    ``places`` lets a compiler say where tiles lie: in idle banks of PSUM, results on operands.
+    """
+    rules = _rules(chip, cores, loose=loose, places=places)
     flat = flattened(program, chip.core, rules)
     how = compiled if _pays(program.count) else interpreted
     return how(flat, *priced(program.costs, chip, rules), rules)
@@ -85,12 +90,12 @@ def _columns(rows: list[Any], kinds: dict[str, type]) -> dict[str, np.ndarray]:
     }
 
 
-def _rules(chip: Chip, cores: int, loose: bool) -> Rules:
+def _rules(chip: Chip, cores: int, *, loose: bool, places: bool) -> Rules:
     members, rate = chip.stack
     dma, timing, array = chip.core.dma, chip.core.timing, chip.core.array
     shared = cores > 1 and members > 1 and members * dma.engines * dma.rate > rate
     return Rules(
         cores, members if shared else 0, float(timing.semaphore), float(timing.table_load),
         float(array.warm_after), float(array.cold_rate),
-        chip.core.psum.bank if loose else 0, len(chip.core.ports), loose,
+        chip.core.psum.bank if places else 0, len(chip.core.ports), loose,
     )  # fmt: skip

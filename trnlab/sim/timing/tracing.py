@@ -1,5 +1,6 @@
 """From a scheduled program to a trace, one for each rank."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,17 +28,21 @@ def trace_of(
     """Schedules a program on ``cores`` cores of a chip; times in seconds.
 
     ``compiler`` "older" lets the older compiler have its way with it first, and "as written" the
-    same without its middle end; ``without`` names mechanisms that are left out.
+    same without its middle end; that of today orders instructions and no more. ``without`` names
+    mechanisms that are left out.
     """
+    loose = "software_pipelining" not in without
     if not compiler or not program.count:
-        return traces_of(program, chip, cores, 1)[0]
+        if "engine_choice" in without:
+            costs = [replace(cost, also=None) for cost in program.costs]
+            program = replace(program, costs=costs)
+        return _traces(program, chip, cores, 1, loose=loose and not program.loops)[0]
     if compiler == "older":
         program = with_its_loads(program, chip.core, without)
         program = placed(program, chip.core, without)
     else:
         program = placed(program, chip.core, without | {"dma_merging"})
-    loose = "software_pipelining" not in without
-    return _traces(program, chip, cores, 1, loose=loose)[0]
+    return _traces(program, chip, cores, 1, loose=loose, places=True)[0]
 
 
 def traces_of(program: Program, chip: Chip, cores: int, ranks: int) -> list[Trace]:
@@ -46,17 +51,17 @@ def traces_of(program: Program, chip: Chip, cores: int, ranks: int) -> list[Trac
     Times count from when all ranks start. What waited for another rank says so, and has no
     blocking row.
     """
-    return _traces(program, chip, cores, ranks)
+    return _traces(program, chip, cores, ranks, loose=not program.loops)
 
 
 def _traces(
-    program: Program, chip: Chip, cores: int, ranks: int, *, loose: bool = False
+    program: Program, chip: Chip, cores: int, ranks: int, *, loose: bool, places: bool = False
 ) -> list[Trace]:
-    held, stays = timed(program, chip, cores * ranks, loose=loose)
+    held, stays = timed(program, chip, cores * ranks, loose=loose, places=places)
     names = tuple(c.name for c in program.costs)
     wheres = tuple(f"{code.co_filename}:{line}" for code, line in program.places)
     totals, tensors = _totals(program, cores, ranks), moved_tensors(program)
-    peaks = needs(program, chip.core, heirs(program) if loose else ())
+    peaks = needs(program, chip.core, heirs(program) if places else ())
     traces = []
     for rank in range(ranks):
         mine = held if ranks == 1 else _part(held, program, cores, ranks, rank)

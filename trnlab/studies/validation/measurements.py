@@ -25,7 +25,7 @@ class Measurement:
     user's, as ``FILE:KERNEL``, with inputs as ``shape``: those of `trnlab run --in`, between
     semicolons.
     ``clock`` says which of three times a row is: `device` latency, `profiler` total, or two
-    `launches` added up; ``use`` is `fit`, `upper bound` or `context`.
+    `launches` added up; ``use`` is `fit`, `blind`, `upper bound` or `context`.
     """
 
     id: str

@@ -11,6 +11,7 @@ import numpy as np
 from trnlab.errors import BadArguments
 from trnlab.kernels.validation import (
     attention,
+    blocked,
     bounds,
     convolution,
     gradients,
@@ -140,6 +141,17 @@ def _convolved(s: Sizes, zeros: Any) -> list[Call]:
     return [(convolution.conv2d, [x, w, zeros(n)])]
 
 
+def _windowed(s: Sizes, zeros: Any) -> list[Call]:
+    kernel = _given(convolution.windowed, pool=s["pool"])
+    x, w = zeros(1, s["C"], s["H"], s["W"]), zeros(s["N"], s["C"], s["size"], s["size"])
+    return [(kernel, [x, w, zeros(s["N"])])]
+
+
+def _blocks(s: Sizes, zeros: Any) -> list[Call]:
+    made = _given(blocked.resident, banks=s["banks"]) if "banks" in s else blocked.in_blocks
+    return [(made, [zeros(s["K"], s["M"]), zeros(s["K"], s["N"])])]
+
+
 KERNELS: dict[str, Callable[[Sizes, Any], list[Call]]] = {
     "adaptive_avg_pool2d": _pooled,
     "attention_gradients": _gradients,
@@ -154,6 +166,10 @@ KERNELS: dict[str, Callable[[Sizes, Any], list[Call]]] = {
     "select_and_scatter": _scattered,
     "add_rows": partial(_ladder, ladders.add_rows),
     "add_columns": partial(_ladder, ladders.add_columns),
+    "transpose": lambda s, zeros: [(ladders.transposed, [zeros(s["M"], s["N"])])],
+    "conv2d_windows": _windowed,
+    "product_resident": _blocks,
+    "product_in_blocks": _blocks,
     "attention_baseline": partial(_attention, attention.through_hbm),
     "attention_fused": partial(_attention, attention.fused),
     "mlp_baseline": _two_kernels,
@@ -161,6 +177,7 @@ KERNELS: dict[str, Callable[[Sizes, Any], list[Call]]] = {
     "mlp_fused_taylor": partial(_mlp, mlp.fused_taylor),
     "mamba_v1": partial(_mamba, mamba.states_outside),
     "mamba_v2": partial(_mamba, mamba.channels_outside),
+    "mamba_v3": partial(_mamba, mamba.in_tiles),
     "silu": lambda s, zeros: [(layers.silu, [zeros(128, s["M"] // 128, s["N"])])],
     "swiglu": _swiglu,
     "matmul": _product,
@@ -247,7 +264,7 @@ def _single(unit: str, name: str, size: int, chip: Chip) -> float:
             case "tensor_reduce":
                 nisa.tensor_reduce(column, nl.maximum, data, axis=1)
             case "tensor_scalar":
-                nisa.tensor_scalar(out, data, nl.multiply, column)
+                nisa.tensor_scalar(out, data, nl.multiply, column, engine=engine)
             case "reciprocal":
                 nisa.reciprocal(out, data)
             case _:
