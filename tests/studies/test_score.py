@@ -154,7 +154,7 @@ def test_nobody_hears_of_hidden_shapes(attack: str):
                     KERNEL.replace("    out =", attack + "    out ="))  # fmt: skip
     told = scored(kernel, hidden=[["f32[128,48]", "f32[128,48]"]])
     assert told["cases"][0]["verdict"] == "correct"
-    assert "48" not in json.dumps(told | {"cases": [told["cases"][1]]})
+    assert not re.search(r"\b48\b", json.dumps(told | {"cases": [told["cases"][1]]}))
 
 
 @pytest.mark.parametrize(
