@@ -125,6 +125,12 @@ def gives_in_a_comprehension(x):
 
 
 @nki.jit
+def is_called_back(x):
+    for i in nl.affine_range(8):
+        nl.load(x[nl.ds(i * 128, 128), 0 : max((64, 128), key=abs)])
+
+
+@nki.jit
 def comes_back(x):
     for i in nl.affine_range(8):
         turned(loaded(x, i), True)
@@ -134,7 +140,7 @@ def comes_back(x):
     ("kernel", "times"),
     [(makes, 1), (gives, 1), (gives_what_helpers_make, 1), (adds, 1), (gives_a_list, 0),
      (gives_a_list_to_a_maker, 0), (gives_nothing, 0), (gives_several, 0),
-     (gives_in_a_comprehension, 0), (comes_back, 0)],
+     (gives_in_a_comprehension, 0), (is_called_back, 0), (comes_back, 0)],
     ids=lambda value: getattr(getattr(value, "function", None), "__name__", ""),
 )  # fmt: skip
 def test_a_loop_that_calls_helpers_is_recorded_alike_both_ways(kernel, times, runs, written):

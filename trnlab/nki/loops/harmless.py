@@ -153,7 +153,8 @@ class _Reading:
                 return set() if known and name not in CHANGING else None
         function = _plain(_value(self.find, path))
         if not _is_users(function):
-            return set() if _pure(function) else None
+            calls_back = any(keyword.arg in ("key", None) for keyword in call.keywords)
+            return set() if _pure(function) and not (calls_back and id(function) in PURE) else None
         return self.arguments(call, function, self.inside(function))
 
     def inside(self, function: FunctionType) -> Needs:
