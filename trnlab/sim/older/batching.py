@@ -86,7 +86,10 @@ class _Batching:
         found: list[_Batch] = []
         loops = self.program.loops
         behind = [*(loop.starts[0] for loop in loops[1:]), self.program.count]
+        before = np.append(0, np.cumsum(self.small[self.heads[:, 0]])).tolist()
         for loop, following in zip(loops, behind, strict=True):
+            if before[loop.starts[0]] == before[loop.starts[-1]]:
+                continue
             lengths = np.diff(loop.starts)
             innermost = following >= loop.starts[-1]
             if innermost and loop.parallel and len(lengths) > 1 and np.ptp(lengths) == 0:

@@ -24,6 +24,14 @@ def origins(program: Program) -> np.ndarray:
     )
     told = np.zeros(program.count, np.int64)
     for column in columns:
-        _, number = np.unique(column, return_inverse=True)
-        told = np.unique(told * (number.max() + 1) + number, return_inverse=True)[1]
+        number = _ranks(column)
+        told = _ranks(told * (number.max() + 1) + number)
     return told
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """How many different values are smaller than each; they lie close together."""
+    values = values - values.min()
+    seen = np.zeros(values.max() + 1, bool)
+    seen[values] = True
+    return (np.cumsum(seen) - 1)[values]

@@ -23,13 +23,16 @@ def in_phases(program: Program) -> Program:
     in_hbm = np.array([facts.space == "hbm" for facts in program.buffers])
     written, read = tensors[starts[numbers]], tensors[starts[numbers] + 1]
     both = np.intersect1d(written[in_hbm[written]], read[in_hbm[read]])
+    stores: dict[int, dict[int, int]] = {tensor: {} for tensor in both.tolist()}
+    for number in numbers[np.isin(written, both)].tolist():
+        stores[int(tensors[starts[number]])][int(places[number])] = number  # the last of each line
+    loads: dict[tuple[int, int], list[int]] = {}
+    for number in numbers[np.isin(read, both)].tolist():
+        whose = int(tensors[starts[number] + 1]), int(places[number])
+        loads.setdefault(whose, []).append(number)
     edges: dict[int, list[int]] = {}
-    for tensor in both.tolist():
-        stores, loads = numbers[written == tensor], numbers[read == tensor]
-        ended = [int(stores[places[stores] == line][-1]) for line in np.unique(places[stores])]
-        for line in np.unique(places[loads]):
-            mine = loads[places[loads] == line].tolist()
-            before = [n for n in ended if n < mine[0]]
-            if before:
-                edges.update(dict.fromkeys(mine, before))
+    for (tensor, _), mine in loads.items():
+        before = [number for _, number in sorted(stores[tensor].items()) if number < mine[0]]
+        if before:
+            edges.update(dict.fromkeys(mine, before))
     return replace(program, edges=program.edges | edges) if edges else program
