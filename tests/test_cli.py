@@ -535,3 +535,8 @@ def test_the_installed_command(tmp_path):
     assert bad.returncode == 1
     assert "Traceback" not in bad.stderr
     assert "300 partitions" in bad.stderr
+
+
+def test_the_version(capsys, monkeypatch):
+    said = command(["--version"], capsys, monkeypatch)
+    assert (said.code, said.out) == (0, f"trnlab {trnlab.__version__}\n")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from trnlab import __version__
 from trnlab.errors import BadArguments, TrnlabError, UnknownName
 from trnlab.studies.complaint import placed, user_lines, users_fault
 
@@ -15,6 +16,23 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"trnlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and stop")
+    ] = False,
+) -> None:
+    """What every command has."""
+
+
 PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
