@@ -38,7 +38,10 @@ def test_the_page_is_up_to_date():
 
 def test_the_front_page_shows_the_table():
     table = accuracy.page().split("## By kind\n\n")[1].split("\n\n")[0]
-    assert table in (ROOT / "README.md").read_text(), f"its table in README.md is now\n{table}"
+    front = (ROOT / "README.md").read_text()
+    assert table in front, f"its table in README.md is now\n{table}"
+    constants = accuracy.page().split("Constants that were")[1].split(".")[0]
+    assert constants in front, f"README.md counts other constants than{constants}"
 
 
 def test_every_figure_is_predicted():
