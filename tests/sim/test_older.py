@@ -299,6 +299,30 @@ def test_as_many_instructions_as_in_public_traces(kernel, length, reductions, re
 
 
 @nki.jit
+def scaled(x, again):
+    """Transposes of tiles over the largest of each row; with ``again`` they are stored too."""
+    out = nl.ndarray((2, 4, 128, 128), dtype=x.dtype, buffer=nl.shared_hbm)
+    tiles = nl.ndarray((4, nl.par_dim(128), 128), dtype=x.dtype, buffer=nl.sbuf)
+    for i in nl.affine_range(4):
+        tiles[i] = nl.copy(nisa.nc_transpose(nl.load(x[i])))
+        largest = nisa.tensor_reduce(op=nl.max, data=tiles[i], axis=1)
+        largest = nisa.reciprocal(data=largest)
+        nl.store(out[0, i], nisa.tensor_scalar(data=tiles[i], op0=nl.multiply, operand0=largest))
+    if again:
+        for i in nl.affine_range(4):
+            nl.store(out[1, i], nl.exp(tiles[i]))
+    return out
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_copy_that_somebody_reads_after_its_iteration_is_made(again):
+    how = {"chip": "trn2", "values": False, "without": ("loop_fusion",)}
+    _, trace = simulate(scaled, zeros(4, 128, 128), again, **how)
+    names = [span.name for span in trace]
+    assert names.count("tensor_copy") == (4 if again else 0)
+
+
+@nki.jit
 def carried(x):
     """The largest element of each row of all tiles of x, which each iteration goes on with."""
     out = nl.ndarray((128, 1), dtype=x.dtype, buffer=nl.shared_hbm)

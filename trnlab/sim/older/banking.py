@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 
 from trnlab.isa.move import TensorCopy
-from trnlab.isa.tile import LAYOUTS, Buffer, Layout, Tile, layout
+from trnlab.isa.tile import LAYOUTS, Layout, layout, placeholder
 from trnlab.machine.chip import Core
 from trnlab.sim.program import BufferFacts, Program
-from trnlab.sim.timing.cost import Cost, cost
+from trnlab.sim.timing.cost import cost
 
 
 def banked(program: Program, core: Core) -> Program:
@@ -33,7 +33,7 @@ def banked(program: Program, core: Core) -> Program:
         dst, src = (_wider(LAYOUTS[table[at[0] + n, 1]], len(copies), n) for n in (0, 1))
         if kind not in numbers:
             numbers[kind] = len(costs)
-            costs.append(_copy(dst, src, core))
+            costs.append(cost(TensorCopy(placeholder(dst), placeholder(src)), core))
         one = LAYOUTS[table[at[0] + 1, 1]]
         part = layout(one.space, one.dtype, one.shape, (src.pitch, 1), src.pitch).index
         for number, turn in enumerate(turns):
@@ -107,8 +107,3 @@ def _wider(one: Layout, times: int, is_whole: int) -> Layout:
     columns = one.shape[1] * times
     pitch = columns if is_whole else one.pitch
     return layout(one.space, one.dtype, (one.shape[0], columns), (pitch, 1), pitch)
-
-
-def _copy(dst: Layout, src: Layout, core: Core) -> Cost:
-    target, source = (Tile(Buffer(0, "", s.space, s.dtype, s.shape), s) for s in (dst, src))
-    return cost(TensorCopy(target, source), core)

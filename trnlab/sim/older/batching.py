@@ -47,9 +47,8 @@ class _Batching:
         self.program, self.core = program, core
         self.heads = np.frombuffer(program.heads, np.int64).reshape(-1, 3)
         self.table = np.frombuffer(program.operands, np.int64).reshape(-1, 3).copy()
-        self.starts, counts, self.writes = program.spans()
-        self.ends = self.starts + counts
-        self.number, self.is_write = program.accesses()
+        self.starts, counts, writes = program.spans()
+        self.middles, self.ends = self.starts + writes, self.starts + counts
         self.costs = list(program.costs)
         self.small = np.zeros(len(self.costs), bool)
         kinds, first = np.unique(self.heads[:, 0], return_index=True)
@@ -60,6 +59,8 @@ class _Batching:
         """The program in the order of its batches."""
         if not self.small.any():
             return self.program
+        self.number, self.is_write = self.program.accesses()
+        self.last = self.program.lifetimes()[1]
         heads, rows, at = [self.heads[:0]], [self.table[:0]], 0
         for batch in self._batches():
             self._copy(heads, rows, at, batch.first)
@@ -136,9 +137,8 @@ class _Batching:
         copied: dict[int, int] = {}
         for n in range(length):
             start, end = self.starts[first + n], self.ends[first + n]
-            middle = start + self.writes[first + n]
             tensors = self.table[start:end, 0].tolist()
-            for tensor in tensors[: middle - start]:
+            for tensor in tensors[: self.middles[first + n] - start]:
                 born.setdefault(tensor, n)
             dies.update(dict.fromkeys(tensors, n))
             plain = self.costs[self.heads[first + n, 0]].name == "tensor_copy"
@@ -174,7 +174,8 @@ class _Batching:
         wide, whole = LAYOUTS[target[1]], LAYOUTS[source[1]]
         facts = self.program.buffers[source[0]]
         size = facts.rows * facts.row_bytes * (facts.space == "psum")
-        if whole.size * whole.itemsize != size or wide.dtype != whole.dtype:
+        later = self.last[target[0]] >= copy + until  # somebody after the iteration needs it too
+        if whole.size * whole.itemsize != size or wide.dtype != whole.dtype or later:
             return []
         rows = slice(self.ends[copy], self.ends[copy + until - 1])
         mine = rows.start + np.flatnonzero(self.table[rows, 0] == target[0])
@@ -198,9 +199,8 @@ class _Batching:
             self.costs.append(_times(self.costs[key[0]], key[1], self.core))
         head[0] = self.kinds[key]
         heads.append(head[None])
-        middles = self.starts + self.writes
-        rows += [self.table[self.starts[n] : middles[n]] for n in numbers]
-        rows += [self.table[middles[n] : self.ends[n]] for n in numbers]
+        rows += [self.table[self.starts[n] : self.middles[n]] for n in numbers]
+        rows += [self.table[self.middles[n] : self.ends[n]] for n in numbers]
 
 
 def _times(one: Cost, times: int, core: Core) -> Cost:

@@ -12,7 +12,7 @@ import numpy as np
 
 from trnlab.isa.elementwise import ScalarTensorTensor, TensorScalar
 from trnlab.isa.ops import op_of
-from trnlab.isa.tile import LAYOUTS, Buffer, Tile
+from trnlab.isa.tile import LAYOUTS, placeholder
 from trnlab.machine.chip import Core
 from trnlab.sim.program import Program
 from trnlab.sim.timing.cost import Cost, cost
@@ -73,8 +73,8 @@ def _pairs(program: Program) -> list[tuple[int, int, int]]:
 
 def _both(second: Cost, layouts: np.ndarray, core: Core) -> Cost:
     """The price of an instruction with one operator more in front."""
-    shapes = [LAYOUTS[number] for number in layouts[: 1 + second.reads].tolist()]
-    dst, data, *others = (Tile(Buffer(0, "", s.space, s.dtype, s.shape), s) for s in shapes)
+    numbers = layouts[: 1 + second.reads].tolist()
+    dst, data, *others = (placeholder(LAYOUTS[number]) for number in numbers)
     add = op_of("add")  # all operators cost the same
     if second.name == "tensor_scalar":
         both = TensorScalar(dst, data, add, 0.0, op1=add, operand1=0.0)
